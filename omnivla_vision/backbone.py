@@ -1,0 +1,41 @@
+"""The encoders of a preset as one network: channels split, features put side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from omnivla_vision.presets import Preset
+from omnivla_vision.vit import VisionTransformer
+
+
+class Backbone(nn.Module):
+    """One instance of each encoder; every image passes through the same weights."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+        self.encoders = nn.ModuleDict({spec.name: VisionTransformer(spec) for spec in preset.encoders})
+
+    def forward(self, *stacks: Tensor) -> Tensor:
+        """Encode a batch of images.
+
+        Args:
+            stacks: one [B, 3 * encoders, S, S] tensor per `preset.inputs`, each encoder's normalization in its own
+                three channels, in the preset's order.
+
+        Returns:
+            [B, tokens_per_image, width] patch features, the encoders' segments in the preset's order.
+        """
+        features = []
+        for stack, inputs in zip(stacks, self.preset.inputs, strict=True):
+            for image, spec in zip(stack.split(3, dim=1), inputs.encoders, strict=True):
+                features.append(self.encoders[spec.name](image))
+        return torch.cat(features, dim=-1)
+
+
+def build_backbone(preset: Preset) -> Backbone:
+    """A backbone whose parameters are uninitialized memory, to be filled from a checkpoint or at random."""
+    with torch.device("meta"):
+        backbone = Backbone(preset)
+    return backbone.to_empty(device="cpu").eval().requires_grad_(False)

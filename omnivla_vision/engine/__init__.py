@@ -1,0 +1,1 @@
+"""What runs the network: interchangeable engines behind one small protocol."""

@@ -1,0 +1,102 @@
+"""RGB images to the network's input: resize, scale to 0..1, normalize once per encoder, stack on channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from omnivla_vision.errors import VisionError
+from omnivla_vision.presets import EncoderSpec, Preset
+
+Image = NDArray[np.uint8]
+
+
+class NotAnRgbImageError(VisionError):
+    """The array is not a uint8 RGB image with at least one pixel."""
+
+
+class Preprocessor:
+    """Turns uint8 RGB images into the input stacks of a preset's backbone.
+
+    The arithmetic is the public code's: `x / 255`, then `(x - mean) / std`, all in float32.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
+        self._statistics = {
+            spec.name: (torch.tensor(spec.mean).view(3, 1, 1), torch.tensor(spec.std).view(3, 1, 1))
+            for spec in preset.encoders
+        }
+        self.id = preprocessing_id(preset)
+
+    def __call__(self, images: Sequence[Image]) -> tuple[Tensor, ...]:
+        """Preprocess a batch of images of any sizes.
+
+        Args:
+            images: RGB, uint8, [H, W, 3] each.
+
+        Returns:
+            One float32 [B, 3 * encoders, S, S] tensor per `preset.inputs`.
+
+        Raises:
+            NotAnRgbImageError: an array has another dtype or shape, or no pixels.
+        """
+        stacks = []
+        for inputs in self.preset.inputs:
+            channels = 3 * len(inputs.encoders)
+            stack = torch.empty(len(images), channels, inputs.size, inputs.size)
+            for image, out in zip(images, stack, strict=True):
+                unit = resize(image, inputs.size).float().div_(255)
+                for spec, part in zip(inputs.encoders, out.split(3), strict=True):
+                    mean, std = self._statistics[spec.name]
+                    torch.sub(unit, mean, out=part).div_(std)
+            stacks.append(stack)
+        return tuple(stacks)
+
+
+def preprocess(current: Image, goal: Image, preset: Preset) -> tuple[Tensor, ...]:
+    """The pair (current, goal) as one tensor per input size, as OmniVLA's policy code passes it.
+
+    Returns:
+        For `dinosiglip-224` a single float32 [1, 12, 224, 224]: channels 0-2 the current image with DINOv2's
+        normalization, 3-5 with SigLIP's, 6-8 and 9-11 the same for the goal.
+    """
+    return tuple(stack.flatten(0, 1).unsqueeze(0) for stack in Preprocessor(preset)([current, goal]))
+
+
+def resize(image: Image, size: int) -> Tensor:
+    """Squash the full frame to [3, size, size] uint8: antialiased bicubic (a = -0.5), rounded and clamped.
+
+    torch's uint8 kernel works in PIL's fixed-point arithmetic and differs from PIL by at most one level. A `size` x
+    `size` image comes back unchanged.
+
+    Raises:
+        NotAnRgbImageError: not uint8 [H, W, 3], or no pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise NotAnRgbImageError(
+            f"found an array of {image.dtype} {list(image.shape)}; expected uint8 [height, width, 3] with at least one "
+            "pixel; convert the image to 8-bit RGB first"
+        )
+    if not image.flags.writeable:
+        image = image.copy()  # torch cannot express a read-only tensor, and warns of undefined behaviour
+    # Transposing a contiguous [H, W, 3] array yields the channels_last layout that the fast kernel wants.
+    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
+    if image.shape[:2] == (size, size):
+        return planes[0]
+    return F.interpolate(planes, size=(size, size), mode="bicubic", antialias=True)[0]
+
+
+def preprocessing_id(preset: Preset) -> str:
+    """A readable identity of resize and normalization: two nodes with the same id feed their networks the same."""
+
+    def encoder_id(spec: EncoderSpec) -> str:
+        mean, std = (",".join(f"{value:.9g}" for value in triple) for triple in (spec.mean, spec.std))
+        return f"{spec.name}:{spec.image_size}:mean={mean}:std={std}"
+
+    return "resize-naive:bicubic-antialias:uint8|" + "|".join(encoder_id(spec) for spec in preset.encoders)
