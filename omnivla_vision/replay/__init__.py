@@ -1,0 +1,1 @@
+"""Recorded drives: bags in, camera frames out."""
