@@ -72,6 +72,10 @@ class VisionEncoder:
             notice=engine.notice,
         )
 
+    def warm_up(self) -> None:
+        """Run the network once, so that the first frame is not slower than the others."""
+        self._encode(np.zeros((self.preset.inputs[0].size, self.preset.inputs[0].size, 3), np.uint8), {})
+
     def set_goal(self, goal: Goal | None) -> bool:
         """Replace or clear the goal; the tokens of a new picture are computed now, those of the same one kept.
 
@@ -88,13 +92,17 @@ class VisionEncoder:
         self.goal_encodes += 1
         return True
 
-    def encode(self, rgb: Image) -> TokenSet:
+    def encode(self, rgb: Image, stage_ms: dict[str, float] | None = None) -> TokenSet:
         """Encode one camera frame, uint8 [H, W, 3], and put the goal's tokens after it.
+
+        Args:
+            rgb: the frame.
+            stage_ms: timings of earlier stages, which the returned token set continues.
 
         Raises:
             NotAnRgbImageError: `rgb` is something else.
         """
-        stage_ms: dict[str, float] = {}
+        stage_ms = {} if stage_ms is None else stage_ms
         current = self._encode(rgb, stage_ms)
         goal = self._goal
         goal_tokens = torch.zeros_like(current) if goal is None else goal.tokens

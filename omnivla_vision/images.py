@@ -26,6 +26,10 @@ class ImageSizeError(ImageError):
     """Height, width, step and the number of bytes do not fit together."""
 
 
+class UndecodableImageError(ImageError):
+    """Compressed bytes do not decode to an image."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RawImage:
     """The fields of a sensor_msgs/Image, without ROS. `data` is any buffer of bytes; it is not copied."""
@@ -101,3 +105,35 @@ def _pixels(image: RawImage, channels: int) -> Image:
         )
     rows = data.reshape(image.height, image.step)
     return rows[:, :row].reshape(image.height, image.width, channels)
+
+
+_JPEG_START = b"\xff\xd8"
+_JPEG_END = b"\xff\xd9"
+
+
+def decode_compressed(data: NDArray[np.uint8]) -> Image:
+    """Decode a JPEG, PNG or WebP file; an EXIF rotation is not applied, since the encoder sees what the camera sent.
+
+    Args:
+        data: the file's bytes, uint8 [N].
+
+    Returns:
+        uint8 [height, width, 3]; grey is spread over three channels, transparency is dropped.
+
+    Raises:
+        UndecodableImageError: the bytes are empty, corrupt, cut off, or of another kind.
+    """
+    start = data[:2].tobytes()
+    # OpenCV decodes a JPEG that breaks off without complaint, its lower part grey. Some cameras pad theirs with zeros.
+    if start == _JPEG_START and not data.tobytes().rstrip(b"\0").endswith(_JPEG_END):
+        raise UndecodableImageError(f"found {data.size} bytes of JPEG without an end marker; the image is cut off")
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        raise UndecodableImageError(
+            f"found {data.size} bytes starting with {start.hex(' ') or 'nothing'} that do not decode; expected a JPEG "
+            "(ff d8), PNG (89 50) or WebP (52 49) image"
+        )
+    return _convert(cv2.COLOR_BGR2RGB)(bgr)

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.images import UndecodableImageError, decode_compressed
 
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-
-_JPEG_START = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
 
 
 class BagError(VisionError):
@@ -154,20 +151,7 @@ def _listing(reader: AnyReader) -> str:
 
 
 def _decode(data: NDArray[np.uint8], *, where: str) -> NDArray[np.uint8]:
-    """Decode JPEG or PNG bytes (uint8 [N]) to RGB uint8 [H, W, 3]."""
-    start, size = bytes(data[:2]), data.size
-    # A JPEG that breaks off decodes without complaint, its lower part grey. Some cameras pad theirs with zeros.
-    if start == _JPEG_START and not bytes(data).rstrip(b"\0").endswith(_JPEG_END):
-        raise FrameUndecodableError(
-            f"{where} breaks off: found {size} bytes of JPEG, expected an end marker; record it again"
-        )
     try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if size else None
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        raise FrameUndecodableError(
-            f"{where} does not decode: found {size} bytes starting with {start.hex(' ') or 'nothing'}, expected a JPEG "
-            "(ff d8) or PNG (89 50) file; name a topic of a colour camera's compressed images"
-        )
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return decode_compressed(data)
+    except UndecodableImageError as error:
+        raise FrameUndecodableError(f"{where}: {error}") from error

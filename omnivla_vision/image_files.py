@@ -1,0 +1,32 @@
+"""Image files -> RGB uint8 [H, W, 3]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnivla_vision.errors import VisionError
+from omnivla_vision.images import UndecodableImageError, decode_compressed
+
+
+class ImageFileError(VisionError):
+    """A file is missing, or is not an image that can be decoded."""
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an image file.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        ImageFileError: no such file, or not a picture that can be decoded.
+    """
+    if not path.is_file():
+        raise ImageFileError(f"found no file {path}; expected a JPEG, PNG or WebP image")
+    try:
+        return decode_compressed(np.fromfile(path, np.uint8))
+    except UndecodableImageError as error:
+        raise ImageFileError(f"{path}: {error}") from error

@@ -1,0 +1,122 @@
+"""The vision node as a child process with the shipped parameters and transport profile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from omnivla_vision.errors import VisionError
+from omnivla_vision.resources import resource_path
+
+# Fast DDS reads the first name, or on Humble the second.
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+STOP_TIMEOUT_S = 30.0
+LOG_TAIL_LINES = 20
+
+
+class NodeDiedError(VisionError):
+    """The node's process ended by itself, or not when it was told to."""
+
+
+def use_shipped_transport(environment: dict[str, str]) -> None:
+    """Set the Fast DDS profile, unless the user has one; before rclpy.init, since Fast DDS reads it then."""
+    for name in PROFILE_VARIABLES:
+        environment.setdefault(name, str(resource_path("config/fastdds.xml")))
+
+
+class NodeProcess:
+    """Starts `vision_node` and stops it; a context manager.
+
+    Args:
+        parameters: ROS parameters that differ from config/vision.yaml.
+        remappings: `name:=other` rules, and `__ns:=/name`.
+        log: file that receives the node's output.
+        environment: added to this process's environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        parameters: Mapping[str, object],
+        remappings: Sequence[str] = (),
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log = log
+        arguments = ["--ros-args", "--params-file", str(resource_path("config/vision.yaml"))]
+        for name, value in parameters.items():
+            arguments += ["-p", f"{name}:={_yaml(value)}"]
+        for rule in remappings:
+            arguments += ["-r", rule]
+        child_environment = {**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
+        use_shipped_transport(child_environment)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
+                [sys.executable, "-m", "omnivla_vision.ros.node", *arguments],
+                env=child_environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raise when the process is gone.
+
+        Raises:
+            NodeDiedError: with the end of its output.
+        """
+        code = self._process.poll()
+        if code is not None:
+            raise NodeDiedError(f"the node ended with exit code {code}; its last words:\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """The last lines of the node's output."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+    def send(self, signal_number: int) -> None:
+        """Send a signal."""
+        self._process.send_signal(signal_number)
+
+    def stop(self, signal_number: int = signal.SIGINT) -> int:
+        """Ask the node to end, and return its exit code.
+
+        Raises:
+            NodeDiedError: it did not end within 30 s; it has been killed.
+        """
+        if self._process.poll() is None:
+            self.send(signal_number)
+        try:
+            return self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise NodeDiedError(
+                f"the node did not end within {STOP_TIMEOUT_S:.0f} s of {signal.Signals(signal_number).name} and was "
+                f"killed; its last words:\n{self.log_tail()}"
+            ) from None
+
+    def __enter__(self) -> NodeProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            if kind is None:
+                self.stop()
+            else:
+                self._process.kill()
+                self._process.wait()
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

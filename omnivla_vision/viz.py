@@ -1,0 +1,75 @@
+"""Pictures of tokens, for people: what the features tell apart in an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Features = NDArray[np.floating[Any]]
+
+# What share of a component's values saturates the colour scale at either end.
+CLIPPED_PERCENT = 1.0
+
+
+@dataclass(frozen=True)
+class PcaBasis:
+    """Three principal directions of patch features, and the range of values along each.
+
+    Fit it once and keep it: with a basis per frame the colours flicker.
+    """
+
+    mean: Features
+    directions: Features
+    low: Features
+    high: Features
+
+    @classmethod
+    def fit(cls, features: Features) -> PcaBasis:
+        """Find the basis of [tokens, width] patch features, for example one image's DINOv2 segment."""
+        normalized = _layer_norm(features)
+        mean = normalized.mean(axis=0)
+        _, _, rows = np.linalg.svd(normalized - mean, full_matrices=False)
+        directions = rows[:3].T
+        # A direction's sign is arbitrary; fixing it gives the same colours on every machine.
+        directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), range(3)])
+        values = (normalized - mean) @ directions
+        low, high = np.percentile(values, [CLIPPED_PERCENT, 100 - CLIPPED_PERCENT], axis=0)
+        return cls(mean, directions, low, high)
+
+    def picture(self, features: Features, *, grid: int, size: int) -> Image:
+        """Colour [grid * grid, width] patch features; uint8 [size, size, 3]."""
+        values = (_layer_norm(features) - self.mean) @ self.directions
+        unit = (values - self.low) / np.maximum(self.high - self.low, 1e-12)
+        colours = (unit.clip(0, 1) * 255).round().astype(np.uint8).reshape(grid, grid, 3)
+        # Nearest neighbour shows the patches as they are.
+        return np.asarray(cv2.resize(colours, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def beside(*pictures: Image, height: int = 336, gap: int = 8) -> Image:
+    """Put RGB pictures side by side on white, all at the same height; uint8 [height, W, 3]."""
+    columns = []
+    for picture in pictures:
+        width = round(picture.shape[1] * height / picture.shape[0])
+        columns += [_white(height, gap), cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)]
+    return np.concatenate(columns[1:], axis=1)
+
+
+def save_png(path: str, picture: Image) -> None:
+    """Write an RGB picture, uint8 [H, W, 3], as PNG."""
+    if not cv2.imwrite(path, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"could not write {path}")
+
+
+def _layer_norm(features: Features) -> Features:
+    """Without the encoder's own final norm weights, which do not travel with the tokens."""
+    wide = features.astype(np.float64)
+    return (wide - wide.mean(axis=1, keepdims=True)) / (wide.std(axis=1, keepdims=True) + 1e-6)
+
+
+def _white(height: int, width: int) -> Image:
+    return np.full((height, width, 3), 255, np.uint8)
