@@ -13,7 +13,7 @@ ARGS ?=
 
 INSTALLED := .venv/.installed-$(EXTRAS)
 BUILD_FILES := pyproject.toml constraints.txt package.xml CMakeLists.txt $(wildcard cmake/* msg/*)
-SOURCES := omnivla_vision test scripts launch setup.py
+SOURCES := omnivla_vision test tools launch scripts/vision_node setup.py
 
 # Old and new pip take the pins of the build environment from different variables.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -61,7 +61,7 @@ $(INSTALLED): $(BUILD_FILES)
 # The same build as on a robot, over the ROS of the wheels.
 colcon: .venv-colcon/.installed  ## Build with colcon and run the unit tests through it
 	@. .venv-colcon/bin/activate && colcon build --cmake-args -DCMAKE_PROJECT_INCLUDE=cmake/ros_wheels.cmake
-	@. .venv-colcon/bin/activate && . install/setup.bash && colcon test && colcon test-result --verbose
+	@. .venv-colcon/bin/activate && colcon test && colcon test-result --verbose
 
 .venv-colcon/.installed: $(BUILD_FILES)
 	@$(PYTHON) -m venv .venv-colcon

@@ -15,14 +15,15 @@ list(PREPEND CMAKE_PREFIX_PATH "${ros_wheels_prefix}")
 # The type support packages are looked up in the ament index, not by find_package.
 set(ENV{AMENT_PREFIX_PATH} "${ros_wheels_prefix}")
 
-# The wheels' exported targets name the include folders of the machine that built them; CMake refuses folders that are
-# not there. Once every package is found, and before anything is generated, drop them.
+# The wheels' exported targets name include folders of the machine that built them, which CMake refuses because they do
+# not exist. Our own would name numpy's, refused when the environment lies in the source tree, as .venv does. Nothing of
+# ours is compiled against those, so drop both once every package is found and before anything is generated.
 function(omnivla_vision_drop_foreign_includes)
   get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)
-  foreach(target IN LISTS targets)
+  foreach(target IN ITEMS ${targets} ${PROJECT_NAME}__rosidl_generator_py)
     get_target_property(includes ${target} INTERFACE_INCLUDE_DIRECTORIES)
     if(includes)
-      list(FILTER includes EXCLUDE REGEX "^/opt/python/")
+      list(FILTER includes EXCLUDE REGEX "^/opt/python/|/numpy/")
       set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${includes}")
     endif()
   endforeach()
