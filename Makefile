@@ -16,7 +16,7 @@ BUILD_FILES := pyproject.toml constraints.txt package.xml CMakeLists.txt $(wildc
 SOURCES := omnivla_vision test tools launch scripts/vision_node setup.py
 
 # Old and new pip take the pins of the build environment from different variables.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := $(PIP_CONSTRAINT)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
