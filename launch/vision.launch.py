@@ -7,6 +7,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from omnivla_vision.ros.transport import profile_variable
+
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the launch: the transport's profile and one node."""
@@ -23,15 +25,14 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock"),
             DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
-            # A robot that has a profile of its own keeps it. The second name is what Humble's Fast DDS reads.
-            *(
-                SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=fastdds_profile))
-                for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+            # A robot that has a profile of its own keeps it.
+            SetEnvironmentVariable(
+                profile_variable(), EnvironmentVariable(profile_variable(), default_value=fastdds_profile)
             ),
             Node(
                 package="omnivla_vision",
                 executable="vision_node",
-                name="vision",
+                name="vision_node",
                 namespace=LaunchConfiguration("namespace"),
                 parameters=[LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
                 arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],

@@ -35,5 +35,5 @@ class EncodedGoal:
 def content_id(rgb: Image) -> str:
     """SHA-256, in hexadecimal, over an RGB image's size and pixels: the same picture is the same goal."""
     digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}:".encode())
-    digest.update(np.ascontiguousarray(rgb))
+    digest.update(np.ascontiguousarray(rgb).data)
     return digest.hexdigest()

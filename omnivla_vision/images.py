@@ -136,4 +136,4 @@ def decode_compressed(data: NDArray[np.uint8]) -> Image:
             f"found {data.size} bytes starting with {start.hex(' ') or 'nothing'} that do not decode; expected a JPEG "
             "(ff d8), PNG (89 50) or WebP (52 49) image"
         )
-    return _convert(cv2.COLOR_BGR2RGB)(bgr)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -149,9 +149,11 @@ def unpack_torch(packed: TensorFields) -> torch.Tensor:
     dtype, words, shape = _checked(packed)
     if not words.flags.writeable:
         words = words.copy()
-    return torch.from_numpy(words.view(np.int16 if dtype.bits == 16 else np.int32)).view(
-        getattr(torch, dtype.name)
-    ).reshape(shape)
+    return (
+        torch.from_numpy(words.view(np.int16 if dtype.bits == 16 else np.int32))
+        .view(getattr(torch, dtype.name))
+        .reshape(shape)
+    )
 
 
 def _checked(packed: TensorFields) -> tuple[TokenDtype, NDArray[Any], tuple[int, ...]]:

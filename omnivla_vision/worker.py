@@ -55,7 +55,8 @@ class EncodeWorker(Generic[Header]):
     Args:
         encoder: used by this thread only, from `start` to `stop`.
         publish: called in the worker's thread with each frame's header and tokens; an exception counts as a failure.
-        report: called in the worker's thread with a sentence for every refused image and every failure.
+        report: called in the worker's thread for every refused image and every failure, with "camera" or "goal" and a
+            sentence.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class EncodeWorker(Generic[Header]):
         encoder: VisionEncoder,
         *,
         publish: Callable[[Header, TokenSet], None],
-        report: Callable[[str], None],
+        report: Callable[[str, str], None],
     ) -> None:
         self._encoder = encoder
         self._publish = publish
@@ -137,10 +138,10 @@ class EncodeWorker(Generic[Header]):
             if self._encoder.set_goal(goal):
                 with self._changed:
                     self._goal = goal
-        except Exception as error:  # whatever happened, the previous goal is still in force and so is the node
+        except Exception as error:  # noqa: BLE001 - whatever happened, the previous goal is still in force and so is the node
             with self._changed:
                 self._goals_rejected += 1
-            self._explain("goal image refused, the previous goal stays", error)
+            self._explain("goal", "goal image refused, the previous goal stays", error)
 
     def _take_frame(self, frame: Frame[Header]) -> None:
         waited_ms = (time.perf_counter() - frame.received_s) * 1e3
@@ -153,18 +154,18 @@ class EncodeWorker(Generic[Header]):
         except ImageError as error:
             with self._changed:
                 self._slot.rejected()
-            self._explain("camera image refused", error)
-        except Exception as error:  # one frame is lost; the next one gets its chance
+            self._explain("camera", "camera image refused", error)
+        except Exception as error:  # noqa: BLE001 - one frame is lost; the next one gets its chance
             with self._changed:
                 self._slot.failed()
-            self._explain("frame failed", error)
+            self._explain("camera", "frame failed", error)
         else:
             with self._changed:
                 self._slot.published()
                 self._stage_ms.append(stage_ms)
 
-    def _explain(self, what: str, error: Exception) -> None:
+    def _explain(self, source: str, what: str, error: Exception) -> None:
         sentence = f"{what}: {error}" if isinstance(error, ImageError) else f"{what}: {type(error).__name__}: {error}"
         with self._changed:
             self._last_error = sentence
-        self._report(sentence)
+        self._report(source, sentence)

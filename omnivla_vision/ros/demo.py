@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import rclpy
+from rclpy.utilities import get_rmw_implementation_identifier
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,8 +21,9 @@ from omnivla_vision.msg import VisualTokens
 from omnivla_vision.replay.bag import BagFrame, read_images
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.messages import stamp_to_ns
-from omnivla_vision.ros.node_process import NodeProcess, use_shipped_transport
+from omnivla_vision.ros.node_process import NodeProcess
 from omnivla_vision.ros.probe import NodeTimeoutError, Probe, image_message
+from omnivla_vision.ros.transport import use_shipped_profile
 from omnivla_vision.tokens import DTYPES, unpack
 from omnivla_vision.viz import PcaBasis, beside, save_png
 
@@ -77,26 +78,24 @@ def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None,
     goal = next(read_images(drive, GOAL_TOPIC))
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    use_shipped_transport(os.environ)
+    use_shipped_profile(os.environ)
     console.print(f"[bold]{preset_name}[/], [bold red]RANDOM WEIGHTS[/]: right shape, right speed, no meaning")
     node = NodeProcess(
         parameters={"preset": preset_name}, remappings=[f"__ns:={NAMESPACE}"], log=folder / "vision_node.log"
     )
     with node, Probe(namespace=NAMESPACE) as probe:
         with console.status("starting vision_node: making weights, warming up"):
-            probe.wait_for(
-                lambda: node.check() or probe.connected, what="the node to come up", timeout_s=STARTUP_TIMEOUT_S
-            )
+            probe.wait_for(lambda: probe.connected, what="the node to come up", timeout_s=STARTUP_TIMEOUT_S, node=node)
         probe.goal.publish(image_message(goal.rgb, stamp_ns=time.time_ns(), frame_id=goal.frame_id))
         sent = _play(frames, seconds, probe, node, console)
-        with console.status("waiting for the last tokens"):
-            # Frames lost on the way never arrive: the report says how many.
-            with suppress(NodeTimeoutError):
-                probe.wait_for(
-                    lambda: node.check() or _settled(probe, len(sent)),
-                    what="every frame to be accounted for",
-                    timeout_s=DRAIN_TIMEOUT_S,
-                )
+        # Frames lost on the way never arrive: the report says how many.
+        with console.status("waiting for the last tokens"), suppress(NodeTimeoutError):
+            probe.wait_for(
+                lambda: _settled(probe, len(sent)),
+                what="every frame to be accounted for",
+                timeout_s=DRAIN_TIMEOUT_S,
+                node=node,
+            )
         report = _report(preset_name, sent, probe)
         received = [message for _, message in probe.tokens]
     _show(console, report)
@@ -170,7 +169,7 @@ def _report(preset_name: str, sent: list[_SentFrame], probe: Probe) -> DemoRepor
         latency_ms=_percentiles(latency),
         encode_ms=_percentiles(encode),
         weights=last.weights,
-        rmw=rclpy.get_rmw_implementation_identifier(),
+        rmw=get_rmw_implementation_identifier(),
     )
 
 

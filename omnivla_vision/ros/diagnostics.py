@@ -54,7 +54,7 @@ def _engine(provenance: Provenance) -> DiagnosticStatus:
 
 
 def _latency(health: Health) -> DiagnosticStatus:
-    values = {}
+    values: dict[str, object] = {}
     for name in health.stage_ms[-1] if health.stage_ms else ():
         samples = [timings[name] for timings in health.stage_ms if name in timings]
         p50, p95 = np.percentile(samples, [50, 95])

@@ -43,7 +43,7 @@ def ns_to_stamp(nanoseconds: int) -> Time:
 def bytes_field(data: NDArray[np.uint8]) -> array.array[int]:
     """Bytes for a uint8[] field. Setting one from anything but array.array takes up to 90 ms for a token message."""
     field = array.array("B")
-    field.frombytes(np.ascontiguousarray(data))
+    field.frombytes(np.ascontiguousarray(data).data)
     return field
 
 

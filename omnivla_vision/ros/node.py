@@ -30,9 +30,7 @@ from omnivla_vision.worker import EncodeWorker, Frame, GoalImage
 TOKENS_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 # Two subscriptions for the goal: the first hears a latched goal published before we started, the second hears
 # publishers that do not latch. What both deliver is told apart by its source timestamp.
-LATCHED_QOS = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
+LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 VOLATILE_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 # A camera that sends only broken images must not flood the log.
 THROTTLE_S = 5.0
@@ -49,12 +47,14 @@ class VisionNode(LifecycleNode):
         super().__init__("vision_node")
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._parameters = parameters.VisionParameters()
+        self._settings = parameters.VisionParameters()
         self._encoder: VisionEncoder | None = None
         self._worker: EncodeWorker[Header] | None = None
         self._topics: list[Any] = []
         self._seen_goals: deque[int] = deque(maxlen=16)
         self._sequence = 0
+        # A logger each, because throttling is per logger: refused goals must not hide refused frames.
+        self._loggers = {source: self.get_logger().get_child(source) for source in ("camera", "goal")}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._tokens = self.create_publisher(
             VisualTokens, "~/tokens", TOKENS_QOS, qos_overriding_options=QoSOverridingOptions.with_default_policies()
@@ -64,7 +64,7 @@ class VisionNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters, load the network and warm it up."""
         try:
-            self._parameters = parameters.read(self)
+            self._settings = parameters.read(self)
             self._encoder = self._load_encoder()
         except VisionError as error:
             self.get_logger().error(f"cannot configure: {error}")
@@ -106,14 +106,19 @@ class VisionNode(LifecycleNode):
         self._encoder = None
         return TransitionCallbackReturn.SUCCESS
 
+    def start(self) -> None:
+        """Configure and activate without a lifecycle manager; when configuring fails, wait to be configured again."""
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
     def _load_encoder(self) -> VisionEncoder:
-        if self._parameters.threads:
-            torch.set_num_threads(self._parameters.threads)
-        preset = get_preset(self._parameters.preset)
+        if self._settings.threads:
+            torch.set_num_threads(self._settings.threads)
+        preset = get_preset(self._settings.preset)
         started = time.perf_counter()
-        encoder = random_encoder(preset, seed=self._parameters.seed)
+        encoder = random_encoder(preset, seed=self._settings.seed)
         self.get_logger().warning(
-            f"RANDOM WEIGHTS (seed {self._parameters.seed}): no checkpoint is loaded, the tokens have the right shape "
+            f"RANDOM WEIGHTS (seed {self._settings.seed}): no checkpoint is loaded, the tokens have the right shape "
             "and mean nothing. Do not drive a robot with them."
         )
         encoder.warm_up()
@@ -125,9 +130,7 @@ class VisionNode(LifecycleNode):
 
     def _on_image(self, message: Image) -> None:
         if self._worker is not None:
-            self._worker.offer(
-                Frame(image=raw_image(message), header=message.header, received_s=time.perf_counter())
-            )
+            self._worker.offer(Frame(image=raw_image(message), header=message.header, received_s=time.perf_counter()))
 
     def _on_goal(self, message: Image, info: Any) -> None:
         if self._worker is None or info["source_timestamp"] in self._seen_goals:
@@ -138,7 +141,7 @@ class VisionNode(LifecycleNode):
     def _on_parameters(self, changes: list[Parameter[Any]]) -> Any:
         result = parameters.check_change(changes)
         if result.successful:
-            self._parameters = parameters.with_live_changes(self._parameters, changes)
+            self._settings = parameters.with_live_changes(self._settings, changes)
         return result
 
     def _publish_tokens(self, header: Header, tokens: TokenSet) -> None:
@@ -148,16 +151,16 @@ class VisionNode(LifecycleNode):
             tokens,
             header=header,
             sequence=self._sequence,
-            dtype=self._parameters.output_dtype,
+            dtype=self._settings.output_dtype,
             preset=self._encoder.preset,
             image_names=("current", "goal"),
         )
         self._tokens.publish(message)
         self._sequence += 1
 
-    def _report(self, sentence: str) -> None:
+    def _report(self, source: str, sentence: str) -> None:
         """Runs in the worker's thread."""
-        self.get_logger().error(sentence, throttle_duration_sec=THROTTLE_S)
+        self._loggers[source].error(sentence, throttle_duration_sec=THROTTLE_S)
 
     def _publish_diagnostics(self) -> None:
         if self._worker is not None and self._encoder is not None:
@@ -189,8 +192,7 @@ def main(args: list[str] | None = None) -> int:
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value:
-            if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-                node.trigger_activate()
+            node.start()
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

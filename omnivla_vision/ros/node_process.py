@@ -12,21 +12,14 @@ from types import TracebackType
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.resources import resource_path
+from omnivla_vision.ros.transport import use_shipped_profile
 
-# Fast DDS reads the first name, or on Humble the second.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_LINES = 20
 
 
 class NodeDiedError(VisionError):
     """The node's process ended by itself, or not when it was told to."""
-
-
-def use_shipped_transport(environment: dict[str, str]) -> None:
-    """Set the Fast DDS profile, unless the user has one; before rclpy.init, since Fast DDS reads it then."""
-    for name in PROFILE_VARIABLES:
-        environment.setdefault(name, str(resource_path("config/fastdds.xml")))
 
 
 class NodeProcess:
@@ -54,9 +47,9 @@ class NodeProcess:
         for rule in remappings:
             arguments += ["-r", rule]
         child_environment = {**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"}
-        use_shipped_transport(child_environment)
+        use_shipped_profile(child_environment)
         with log.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "omnivla_vision.ros.node", *arguments],
                 env=child_environment,
                 stdout=output,

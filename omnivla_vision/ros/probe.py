@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 import numpy as np
@@ -19,6 +20,7 @@ from sensor_msgs.msg import Image
 from omnivla_vision.errors import VisionError
 from omnivla_vision.msg import VisualTokens
 from omnivla_vision.ros.messages import bytes_field, ns_to_stamp
+from omnivla_vision.ros.node_process import NodeProcess
 
 POLL_S = 0.02
 
@@ -54,14 +56,19 @@ class Probe:
         self._thread = threading.Thread(target=self._spin, name="probe", daemon=True)
         self._thread.start()
 
-    def wait_for(self, condition: Callable[[], bool], *, what: str, timeout_s: float) -> None:
+    def wait_for(
+        self, condition: Callable[[], bool], *, what: str, timeout_s: float, node: NodeProcess | None = None
+    ) -> None:
         """Wait until `condition()` holds.
 
         Raises:
             NodeTimeoutError: it did not within `timeout_s`.
+            NodeDiedError: `node` was given and ended meanwhile.
         """
         deadline = time.monotonic() + timeout_s
         while not condition():
+            if node is not None:
+                node.check()
             if time.monotonic() > deadline:
                 raise NodeTimeoutError(f"waited {timeout_s:.0f} s in vain for {what}")
             time.sleep(POLL_S)
@@ -87,10 +94,8 @@ class Probe:
         self._context.try_shutdown()
 
     def _spin(self) -> None:
-        try:
+        with suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def _on_tokens(self, message: VisualTokens) -> None:
         self.tokens.append((time.time(), message))

@@ -1,0 +1,34 @@
+"""What several kinds of tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from omnivla_vision.image_files import read_rgb
+from omnivla_vision.resources import resource_path
+
+
+@pytest.fixture(scope="session")
+def timm() -> ModuleType:
+    """timm, the independent reference; it imports torchvision, whose compiled half has no CPU build for this torch."""
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import timm
+
+    timm._torchvision_operators = library  # an unreferenced library takes its operators with it
+    return timm
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[NDArray[np.uint8]]:
+    """Real photographs, RGB uint8 [H, W, 3] of different sizes."""
+    paths = sorted(Path(resource_path("resource")).glob("p*/*.[pj][np]g"))
+    assert len(paths) >= 5
+    return [read_rgb(path) for path in paths]
