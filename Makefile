@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-# On a machine that brings its own torch: make install EXTRAS=ros,test
+# EXTRAS=ros,test leaves out torch, and the tests that compare with timm.
 EXTRAS ?= cpu,ros,test,reference
 WORKERS ?= 2
 ARGS ?=
