@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omnivla_vision.presets import Preset
+from omnivla_vision.spec import Preset
 from omnivla_vision.vit import VisionTransformer
 
 
@@ -34,8 +34,12 @@ class Backbone(nn.Module):
         return torch.cat(features, dim=-1)
 
 
+def backbone_shell(preset: Preset) -> Backbone:
+    """A backbone without memory: its parameters are on the meta device until tensors are assigned to them."""
+    with torch.device("meta"):
+        return Backbone(preset).eval().requires_grad_(False)
+
+
 def build_backbone(preset: Preset) -> Backbone:
     """A backbone whose parameters are uninitialized memory, to be filled from a checkpoint or at random."""
-    with torch.device("meta"):
-        backbone = Backbone(preset)
-    return backbone.to_empty(device="cpu").eval().requires_grad_(False)
+    return backbone_shell(preset).to_empty(device="cpu")

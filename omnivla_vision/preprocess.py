@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.presets import EncoderSpec, Preset
+from omnivla_vision.spec import EncoderSpec, Preset, Resize
 
 Image = NDArray[np.uint8]
 
@@ -51,7 +51,7 @@ class Preprocessor:
             channels = 3 * len(inputs.encoders)
             stack = torch.empty(len(images), channels, inputs.size, inputs.size)
             for image, out in zip(images, stack, strict=True):
-                unit = resize(image, inputs.size).float().div_(255)
+                unit = resize(image, inputs.size, inputs.resize).float().div_(255)
                 for spec, part in zip(inputs.encoders, out.split(3), strict=True):
                     mean, std = self._statistics[spec.name]
                     torch.sub(unit, mean, out=part).div_(std)
@@ -69,11 +69,12 @@ def preprocess(current: Image, goal: Image, preset: Preset) -> tuple[Tensor, ...
     return tuple(stack.flatten(0, 1).unsqueeze(0) for stack in Preprocessor(preset)([current, goal]))
 
 
-def resize(image: Image, size: int) -> Tensor:
-    """Squash the full frame to [3, size, size] uint8: antialiased bicubic (a = -0.5), rounded and clamped.
+def resize(image: Image, size: int, how: Resize = Resize()) -> Tensor:  # noqa: B008 - immutable
+    """Bring an image of any size to [3, size, size] uint8: antialiased (bicubic: a = -0.5), rounded and clamped.
 
     torch's uint8 kernel works in PIL's fixed-point arithmetic and differs from PIL by at most one level. A `size` x
-    `size` image comes back unchanged.
+    `size` image comes back unchanged. The strategies are Prismatic's: sizes and offsets are rounded as torchvision's
+    resize and centre crop do it.
 
     Raises:
         NotAnRgbImageError: not uint8 [H, W, 3], or no pixels.
@@ -83,20 +84,42 @@ def resize(image: Image, size: int) -> Tensor:
             f"found an array of {image.dtype} {list(image.shape)}; expected uint8 [height, width, 3] with at least one "
             "pixel; convert the image to 8-bit RGB first"
         )
+    if how.strategy == "letterbox":
+        image = _pad_to_square(image, how.fill)
     if not image.flags.writeable:
         image = image.copy()  # torch cannot express a read-only tensor, and warns of undefined behaviour
     # Transposing a contiguous [H, W, 3] array yields the channels_last layout that the fast kernel wants.
     planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
-    if image.shape[:2] == (size, size):
-        return planes[0]
-    return F.interpolate(planes, size=(size, size), mode="bicubic", antialias=True)[0]
+    short, sides = min(image.shape[:2]), image.shape[:2]
+    scaled = (size, size) if how.strategy == "resize-naive" else tuple(int(size * side / short) for side in sides)
+    if scaled != sides:
+        planes = F.interpolate(planes, size=scaled, mode=how.interpolation, antialias=True)
+    top, left = (round((side - size) / 2) for side in scaled)
+    return planes[0, :, top : top + size, left : left + size]
+
+
+def _pad_to_square(image: Image, fill: tuple[int, int, int]) -> Image:
+    """Equal borders on both sides; where that leaves one pixel too many, the crop after the resize takes it."""
+    height, width = image.shape[:2]
+    above, before = (max(height, width) - height) // 2, (max(height, width) - width) // 2
+    if not above and not before:
+        return image
+    padded = np.empty((height + 2 * above, width + 2 * before, 3), np.uint8)
+    padded[:] = fill
+    padded[above : above + height, before : before + width] = image
+    return padded
 
 
 def preprocessing_id(preset: Preset) -> str:
     """A readable identity of resize and normalization: two nodes with the same id feed their networks the same."""
 
+    def resize_id(how: Resize) -> str:
+        fill = f":fill={','.join(map(str, how.fill))}" if how.strategy == "letterbox" else ""
+        return f"{how.strategy}:{how.interpolation}-antialias:uint8{fill}"
+
     def encoder_id(spec: EncoderSpec) -> str:
         mean, std = (",".join(f"{value:.9g}" for value in triple) for triple in (spec.mean, spec.std))
         return f"{spec.name}:{spec.image_size}:mean={mean}:std={std}"
 
-    return "resize-naive:bicubic-antialias:uint8|" + "|".join(encoder_id(spec) for spec in preset.encoders)
+    resizes = dict.fromkeys(resize_id(spec.resize) for spec in preset.encoders)
+    return "|".join(["+".join(resizes), *map(encoder_id, preset.encoders)])

@@ -30,7 +30,7 @@ def fill_random(module: nn.Module, *, seed: int) -> None:
 
 def _distribution(name: str, tensor: Tensor) -> tuple[float, float]:
     """Centre and half-width of a parameter's values, such that activations keep their scale through every block."""
-    if name.endswith(("norm1.weight", "norm2.weight")):
+    if name.endswith(".weight") and tensor.dim() == 1:  # a LayerNorm's
         return 1.0, 0.1
     if name.endswith(".gamma"):
         return 0.2, 0.1

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omnivla_vision.presets import EncoderSpec
+from omnivla_vision.spec import EncoderSpec
 
-# timm's VisionTransformer default; the same in DINOv2 and SigLIP.
-LAYER_NORM_EPS = 1e-6
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """OpenAI CLIP's approximation of GELU."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """SiLU of the first half of the features gates the second (`SwiGLUPacked` in timm)."""
+    gate, value = x.chunk(2, dim=-1)
+    return F.silu(gate) * value
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,  # exact, with erf
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "quick_gelu": quick_gelu,
+    "swiglu": swiglu,
+}
+# By how much an activation narrows the features.
+NARROWING = {"swiglu": 2}
 
 
 class PatchEmbed(nn.Module):
@@ -17,7 +38,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, spec.width, kernel_size=spec.patch_size, stride=spec.patch_size)
+        self.proj = nn.Conv2d(3, spec.width, spec.patch_size, stride=spec.patch_size, bias=not spec.pre_norm)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.proj(image).flatten(2).transpose(1, 2)
@@ -41,15 +62,16 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with an exact (erf) GELU between them."""
+    """Two linear layers with the spec's activation between them."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         self.fc1 = nn.Linear(spec.width, spec.mlp_width)
-        self.fc2 = nn.Linear(spec.mlp_width, spec.width)
+        self.activation = ACTIVATIONS[spec.activation]
+        self.fc2 = nn.Linear(spec.mlp_width // NARROWING.get(spec.activation, 1), spec.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class LayerScale(nn.Module):
@@ -68,10 +90,10 @@ class Block(nn.Module):
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(spec.width, eps=LAYER_NORM_EPS)
+        self.norm1 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
         self.attn = Attention(spec)
         self.ls1 = LayerScale(spec.width) if spec.layer_scale else nn.Identity()
-        self.norm2 = nn.LayerNorm(spec.width, eps=LAYER_NORM_EPS)
+        self.norm2 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
         self.mlp = Mlp(spec)
         self.ls2 = LayerScale(spec.width) if spec.layer_scale else nn.Identity()
 
@@ -81,26 +103,35 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """timm's VisionTransformer up to and including block `spec.block`, before any final norm.
+    """timm's VisionTransformer up to and including block `spec.block`.
 
-    The blocks after it, the final norm and the pooling head are never built: their output would be thrown away.
-    Positions are added to the patches before the class and register tokens are put in front (`no_embed_class` in timm).
+    The blocks after it, the final norm (unless `spec.final_norm`) and the pooling head are never built: their output
+    would be thrown away.
     """
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         self.spec = spec
         self.patch_embed = PatchEmbed(spec)
-        self.pos_embed = nn.Parameter(torch.zeros(1, spec.grid**2, spec.width))
+        positions = spec.grid**2 + (spec.prefix_tokens if spec.embed_prefix else 0)
+        self.pos_embed = nn.Parameter(torch.zeros(1, positions, spec.width))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, spec.width)) if spec.class_token else None
         self.reg_token = (
             nn.Parameter(torch.zeros(1, spec.register_tokens, spec.width)) if spec.register_tokens else None
         )
+        self.norm_pre = nn.LayerNorm(spec.width, eps=spec.norm_eps) if spec.pre_norm else nn.Identity()
         self.blocks = nn.Sequential(*(Block(spec) for _ in range(spec.block + 1)))
+        self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps) if spec.final_norm else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, 3, S, S] normalized image -> [B, grid * grid, width] patch features."""
-        x = self.patch_embed(image) + self.pos_embed
-        prefix = [token.expand(x.shape[0], -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
-        x = self.blocks(torch.cat([*prefix, x], dim=1))
-        return x[:, self.spec.prefix_tokens :]
+        x = self.norm_pre(self._embed(self.patch_embed(image)))
+        return self.norm(self.blocks(x))[:, self.spec.prefix_tokens :]
+
+    def _embed(self, patches: Tensor) -> Tensor:
+        """Put the class and register tokens in front, and add positions to everything or to the patches alone."""
+        tokens = (self.cls_token, self.reg_token)
+        prefix = [token.expand(patches.shape[0], -1, -1) for token in tokens if token is not None]
+        if self.spec.embed_prefix:
+            return torch.cat([*prefix, patches], dim=1) + self.pos_embed
+        return torch.cat([*prefix, patches + self.pos_embed], dim=1)

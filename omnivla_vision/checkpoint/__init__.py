@@ -1,0 +1,6 @@
+"""Every supported weight format -> the executed tensors, their fingerprint, and the preset they belong to."""
+
+from omnivla_vision.checkpoint.errors import CheckpointError
+from omnivla_vision.checkpoint.load import Checkpoint, Part, load_checkpoint
+
+__all__ = ["Checkpoint", "CheckpointError", "Part", "load_checkpoint"]

@@ -1,0 +1,101 @@
+"""Which preset a checkpoint is: by Prismatic's id, by timm's ids, or by the shapes of its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, UnknownFormatError
+from omnivla_vision.checkpoint.stored import Source
+from omnivla_vision.presets import DEFAULT_PRESET, PRESETS, TIMM_PREFIX, get_preset
+from omnivla_vision.spec import EncoderSpec, Preset
+
+# Prismatic's `vision_backbone_id`, from `configuration_prismatic.py` of OpenVLA.
+PRISMATIC_IDS = {
+    "dinosiglip-vit-so-224px": "dinosiglip-224",
+    "dinosiglip-vit-so-384px": "dinosiglip-384",
+    "dinoclip-vit-l-336px": "dinoclip-336",
+    "siglip-vit-so400m": "siglip-224",
+    "siglip-vit-so400m-384px": "siglip-384",
+    "dinov2-vit-l": "dinov2-l-reg4-224",
+    "clip-vit-l": "clip-l-224",
+    "clip-vit-l-336px": "clip-l-336",
+}
+
+
+def preset_of_timm_ids(ids: Sequence[str], sizes: Sequence[int] | None = None) -> Preset:
+    """The table's preset for these models and input sizes, else one from timm's configuration.
+
+    A tag (`.webli`) counts only where both have one. Of several presets the table's first is taken: without a tag
+    `vit_so400m_patch14_siglip_224` means SigLIP, as in OpenVLA, and not SigLIP 2, as in today's timm.
+
+    Raises:
+        TimmPresetError: not in the table, and timm makes none either.
+        GridMismatchError: the grids differ.
+    """
+    for preset in PRESETS.values():
+        same_models = len(preset.encoders) == len(ids) and all(
+            _same_model(spec.timm_id, timm_id) for spec, timm_id in zip(preset.encoders, ids, strict=True)
+        )
+        if same_models and (sizes is None or [spec.image_size for spec in preset.encoders] == list(sizes)):
+            return preset
+    parts = [f"{timm_id}@{size}" for timm_id, size in zip(ids, sizes, strict=True)] if sizes else ids
+    return get_preset(TIMM_PREFIX + "+".join(parts))
+
+
+def same_architectures(one: Preset, other: Preset) -> bool:
+    """Whether two presets take the same weights at the same input sizes."""
+    return [(spec.architecture, spec.image_size) for spec in one.encoders] == [
+        (spec.architecture, spec.image_size) for spec in other.encoders
+    ]
+
+
+def preset_of_shapes(file: Path, encoders: Sequence[Mapping[str, Source]], *, resample: bool) -> Preset:
+    """The only preset whose networks have these shapes; the default one if a pair fits none, to name what differs.
+
+    Raises:
+        AmbiguousCheckpointError: several presets have them.
+        UnknownFormatError: a single encoder that fits none.
+    """
+    fitting = [
+        preset
+        for preset in PRESETS.values()
+        if len(preset.encoders) == len(encoders)
+        and all(_fits(spec, tensors, resample) for spec, tensors in zip(preset.encoders, encoders, strict=True))
+    ]
+    if len(fitting) > 1:
+        raise AmbiguousCheckpointError(
+            file,
+            found=f"tensors that fit presets {', '.join(preset.name for preset in fitting)}",
+            expected="a config.json that names one",
+            advice="say which with --preset",
+        )
+    if not fitting and len(encoders) == 1:
+        raise UnknownFormatError(
+            file,
+            found="an encoder of shapes that no preset has",
+            expected=f"one of {', '.join(p.name for p in PRESETS.values() if len(p.encoders) == 1)}",
+            advice="say which model it is with --preset timm:ID",
+        )
+    return fitting[0] if fitting else PRESETS[DEFAULT_PRESET]
+
+
+def _fits(spec: EncoderSpec, tensors: Mapping[str, Source], resample: bool) -> bool:
+    def shape(key: str) -> tuple[int, ...] | None:
+        return tensors[key].shape if key in tensors else None
+
+    blocks = {int(match[1]) for key in tensors if (match := re.match(r"blocks\.(\d+)\.", key))}
+    positions = spec.grid**2 + (spec.prefix_tokens if spec.embed_prefix else 0)
+    return (
+        shape("patch_embed.proj.weight") == (spec.width, 3, spec.patch_size, spec.patch_size)
+        and (resample or shape("pos_embed") == (1, positions, spec.width))
+        and ("cls_token" in tensors, "reg_token" in tensors) == (spec.class_token, spec.register_tokens > 0)
+        and ("norm_pre.weight" in tensors) == spec.pre_norm
+        and len(blocks) == spec.depth
+    )
+
+
+def _same_model(one: str, other: str) -> bool:
+    (name, _, tag), (other_name, _, other_tag) = one.partition("."), other.partition(".")
+    return name == other_name and (not tag or not other_tag or tag == other_tag)

@@ -1,0 +1,215 @@
+"""The whole of loading: recognize, check, read the executed tensors once, fingerprint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from omnivla_vision.backbone import Backbone, backbone_shell
+from omnivla_vision.checkpoint.contents import Contents
+from omnivla_vision.checkpoint.detect import open_checkpoint
+from omnivla_vision.checkpoint.errors import MissingEncodersError, MissingProjectorError, PresetConflictError
+from omnivla_vision.checkpoint.fingerprint import fingerprint_of
+from omnivla_vision.checkpoint.identify import preset_of_shapes, same_architectures
+from omnivla_vision.checkpoint.plan import plan_backbone, plan_projector
+from omnivla_vision.checkpoint.positions import ResampledPositions
+from omnivla_vision.checkpoint.stored import Source, read_source
+from omnivla_vision.presets import get_preset
+from omnivla_vision.projector import Projector, load_projector
+from omnivla_vision.spec import Preset
+
+# Reading, hashing and checking run outside Python's lock; more threads than this only fight for memory bandwidth.
+_MAX_THREADS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """How much of one encoder, or of the projector, is in the checkpoint and how much of it is executed."""
+
+    name: str
+    stored_parameters: int
+    executed_parameters: int
+    executed_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Loaded weights, and where everything came from.
+
+    Attributes:
+        preset: with the normalization and the resize in force.
+        sources: where `preset`, `normalization` and `resize` came from.
+        backbone_state: the executed tensors, named as in `Backbone.state_dict()`.
+        projector_state: named as in `Projector.state_dict()`; None if it was not asked for.
+        fingerprint: SHA-256 in hexadecimal over the loaded tensors, see `fingerprint_of`.
+        backbone_fingerprint: the same without the projector.
+    """
+
+    path: str
+    format: str
+    preset: Preset
+    sources: dict[str, str]
+    dtype: torch.dtype
+    backbone_state: dict[str, Tensor]
+    projector_state: dict[str, Tensor] | None
+    fingerprint: str
+    backbone_fingerprint: str
+    parts: tuple[Part, ...]
+    warnings: tuple[str, ...]
+
+    def backbone(self) -> Backbone:
+        """The network, made of the loaded tensors themselves."""
+        backbone = backbone_shell(self.preset)
+        backbone.load_state_dict(self.backbone_state, assign=True)
+        return backbone.requires_grad_(False)
+
+    def projector(self) -> Projector | None:
+        """The projector, made of the loaded tensors themselves; None if it was not loaded."""
+        return None if self.projector_state is None else load_projector(self.projector_state)
+
+
+def load_checkpoint(
+    path: str | Path,
+    *,
+    preset: str | Preset | None = None,
+    dtype: torch.dtype | None = None,
+    projector: bool = False,
+    lora_alpha: float | None = None,
+    encoder_weights: str | Path | None = None,
+) -> Checkpoint:
+    """Load the executed tensors of a checkpoint of any supported format; nothing else of it is read.
+
+    Args:
+        path: a folder, a file, two files with a + between them, or `hub:PRESET` or `hub:ID[+ID]` for stock weights.
+        preset: which network it is, where its files do not tell; it cannot overrule them.
+        dtype: of the tensors in memory; None keeps the checkpoint's own (the widest, if it has several).
+        projector: whether to load the projector, for tokens in projected space.
+        lora_alpha: of unmerged LoRA weights without an adapter_config.json.
+        encoder_weights: where the encoders are (as `path`) if the checkpoint was trained with frozen ones and does
+            not hold them.
+
+    Raises:
+        CheckpointError: a subclass per reason; the message says what was found, what was expected and what to do.
+        UnknownPresetError, TimmPresetError, GridMismatchError: there is no such preset.
+    """
+    contents = open_checkpoint(path, lora_alpha=lora_alpha)
+    if not contents.encoders:
+        contents = _with_encoders(contents, encoder_weights)
+    chosen, preset_source = _choose_preset(contents, preset)
+    configured = contents.configure(chosen)
+    backbone_plan = plan_backbone(contents, configured.preset)
+    projector_plan = _plan_projector(contents, configured.preset) if projector else {}
+    plan = {**backbone_plan, **{f"projector.{name}": source for name, source in projector_plan.items()}}
+    dtype = dtype or reduce(torch.promote_types, (source.dtype for source in plan.values()))
+    tensors, digests = _read_all(plan, dtype)
+    return Checkpoint(
+        path=str(path),
+        format=contents.format,
+        preset=configured.preset,
+        sources={"preset": preset_source, "normalization": configured.normalization, "resize": configured.resize},
+        dtype=dtype,
+        backbone_state={name: tensors[name] for name in backbone_plan},
+        projector_state={name: tensors[f"projector.{name}"] for name in projector_plan} if projector else None,
+        fingerprint=fingerprint_of(plan, digests),
+        backbone_fingerprint=fingerprint_of(backbone_plan, digests),
+        parts=_parts(contents, configured.preset, tensors),
+        warnings=(*contents.warnings, *configured.warnings, *_resampled(backbone_plan)),
+    )
+
+
+def _read_all(plan: Mapping[str, Source], dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, bytes]]:
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        try:
+            read = list(pool.map(lambda source: read_source(source, dtype), plan.values()))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # the first refusal is enough
+            raise
+    return (
+        {name: tensor for name, (tensor, _) in zip(plan, read, strict=True)},
+        {name: digest for name, (_, digest) in zip(plan, read, strict=True)},
+    )
+
+
+def _choose_preset(contents: Contents, wanted: str | Preset | None) -> tuple[Preset, str]:
+    if wanted is None:
+        if contents.preset is not None:
+            return contents.preset, contents.preset_source
+        found = preset_of_shapes(contents.file, contents.encoders, resample=contents.resample)
+        return found, "the tensors' shapes"
+    preset = get_preset(wanted) if isinstance(wanted, str) else wanted
+    if contents.preset is not None and not same_architectures(preset, contents.preset):
+        raise PresetConflictError(
+            contents.file,
+            found=f"preset {contents.preset.name}, as {contents.preset_source} says",
+            expected=f"{preset.name}, as asked for",
+            advice="ask for no preset: the checkpoint knows its own",
+        )
+    return preset, "the request"
+
+
+def _with_encoders(contents: Contents, encoder_weights: str | Path | None) -> Contents:
+    """Put stock encoders before the projector of a checkpoint that was trained with frozen ones."""
+    if encoder_weights is None:
+        stock = contents.preset.name if contents.preset is not None else "PRESET"
+        raise MissingEncodersError(
+            contents.file,
+            key="vision_backbone",
+            found="no vision weights: the encoders were frozen in training",
+            expected="stock weights beside it",
+            advice=f"say where they are: --encoder-weights hub:{stock}, or local .safetensors files",
+        )
+    stock_contents = open_checkpoint(encoder_weights)
+    preset = contents.preset or stock_contents.preset
+    return replace(
+        stock_contents,
+        format=f"{contents.format}, with encoders of {stock_contents.format}",
+        projector=contents.projector,
+        preset=preset,
+        preset_source=contents.preset_source or stock_contents.preset_source,
+        configure=contents.configure,
+        warnings=(*contents.warnings, *stock_contents.warnings),
+    )
+
+
+def _plan_projector(contents: Contents, preset: Preset) -> dict[str, Source]:
+    if not contents.projector:
+        raise MissingProjectorError(
+            contents.file,
+            key="projector",
+            found="no projector",
+            expected="one, for tokens in projected space",
+            advice="use fused space, or a checkpoint with a projector (OpenVLA, OmniVLA, Prismatic)",
+        )
+    return plan_projector(contents, preset)
+
+
+def _resampled(plan: Mapping[str, Source]) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: positions resampled from {source.stored_grid}x{source.stored_grid} to {source.grid}x{source.grid}"
+        for name, source in plan.items()
+        if isinstance(source, ResampledPositions)
+    )
+
+
+def _parts(contents: Contents, preset: Preset, tensors: Mapping[str, Tensor]) -> tuple[Part, ...]:
+    stored = {spec.name: found for spec, found in zip(preset.encoders, contents.encoders, strict=True)}
+    prefixes = {name: f"encoders.{name}." for name in stored} | {"projector": "projector."}
+    stored["projector"] = contents.projector
+    return tuple(
+        Part(
+            name=name,
+            stored_parameters=sum(prod(source.shape) for source in found.values()),
+            executed_parameters=sum(t.numel() for key, t in tensors.items() if key.startswith(prefixes[name])),
+            executed_bytes=sum(t.nbytes for key, t in tensors.items() if key.startswith(prefixes[name])),
+        )
+        for name, found in stored.items()
+        if found
+    )
