@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from omnivla_vision.checkpoint.stored import Source, dtype_name
 
 
-def fingerprint_of(plan: Mapping[str, Source], digests: Mapping[str, bytes]) -> str:
-    """SHA-256 over one line per tensor, sorted by name: name, dtype, shape, and SHA-256 of the bytes.
+def tensor_digest(source: Source, content: bytes) -> str:
+    """A tensor's line: dtype, shape, and the SHA-256 of its bytes.
 
-    Names are the network's and bytes are as the checkpoint has them (LoRA merged and rounded to the base's dtype,
-    positions resampled), before any conversion: so the fingerprint depends on neither the format, nor the split into
-    shards, nor the precision that was asked for.
+    They are the checkpoint's own (LoRA merged and rounded to the base's dtype, positions resampled), before any
+    conversion: so the fingerprint does not depend on the precision that was asked for.
     """
-    lines = (
-        f"{name} {dtype_name(plan[name].dtype)} {list(plan[name].shape)} {digests[name].hex()}\n"
-        for name in sorted(plan)
-    )
+    return f"{dtype_name(source.dtype)} {list(source.shape)} {content.hex()}"
+
+
+def fingerprint_of(digests: Mapping[str, str]) -> str:
+    """SHA-256, in hexadecimal, over one line per tensor, sorted by name.
+
+    Names are the network's: so the fingerprint depends neither on the format nor on the split into shards.
+    """
+    lines = (f"{name} {digests[name]}\n" for name in sorted(digests))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

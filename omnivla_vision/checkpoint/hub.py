@@ -25,7 +25,9 @@ def read_hub(spec: str) -> Contents:
         preset = get_preset(name)
     else:
         preset = preset_of_timm_ids(name.split("+"))
-    return read_files([_download(spec, encoder.timm_id) for encoder in preset.encoders], preset=preset)
+    return read_files(
+        [_download(spec, encoder.timm_id) for encoder in preset.encoders], preset=preset, preset_source=name
+    )
 
 
 def _download(spec: str, timm_id: str) -> Path:

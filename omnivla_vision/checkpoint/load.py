@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from omnivla_vision.backbone import Backbone, backbone_shell
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.detect import open_checkpoint
 from omnivla_vision.checkpoint.errors import MissingEncodersError, MissingProjectorError, PresetConflictError
-from omnivla_vision.checkpoint.fingerprint import fingerprint_of
+from omnivla_vision.checkpoint.fingerprint import fingerprint_of, tensor_digest
 from omnivla_vision.checkpoint.identify import preset_of_shapes, same_architectures
 from omnivla_vision.checkpoint.plan import plan_backbone, plan_projector
 from omnivla_vision.checkpoint.positions import ResampledPositions
@@ -49,7 +49,7 @@ class Checkpoint:
         sources: where `preset`, `normalization` and `resize` came from.
         backbone_state: the executed tensors, named as in `Backbone.state_dict()`.
         projector_state: named as in `Projector.state_dict()`; None if it was not asked for.
-        fingerprint: SHA-256 in hexadecimal over the loaded tensors, see `fingerprint_of`.
+        fingerprint: SHA-256 in hexadecimal over the loaded tensors, see `checkpoint.fingerprint`.
         backbone_fingerprint: the same without the projector.
     """
 
@@ -57,13 +57,17 @@ class Checkpoint:
     format: str
     preset: Preset
     sources: dict[str, str]
-    dtype: torch.dtype
-    backbone_state: dict[str, Tensor]
-    projector_state: dict[str, Tensor] | None
+    backbone_state: dict[str, Tensor] = field(repr=False)
+    projector_state: dict[str, Tensor] | None = field(repr=False)
     fingerprint: str
     backbone_fingerprint: str
     parts: tuple[Part, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the backbone's tensors."""
+        return next(iter(self.backbone_state.values())).dtype
 
     def backbone(self) -> Backbone:
         """The network, made of the loaded tensors themselves."""
@@ -90,7 +94,7 @@ def load_checkpoint(
     Args:
         path: a folder, a file, two files with a + between them, or `hub:PRESET` or `hub:ID[+ID]` for stock weights.
         preset: which network it is, where its files do not tell; it cannot overrule them.
-        dtype: of the tensors in memory; None keeps the checkpoint's own (the widest, if it has several).
+        dtype: of the tensors in memory; None keeps the checkpoint's own (the widest, if a part has several).
         projector: whether to load the projector, for tokens in projected space.
         lora_alpha: of unmerged LoRA weights without an adapter_config.json.
         encoder_weights: where the encoders are (as `path`) if the checkpoint was trained with frozen ones and does
@@ -107,35 +111,38 @@ def load_checkpoint(
     configured = contents.configure(chosen)
     backbone_plan = plan_backbone(contents, configured.preset)
     projector_plan = _plan_projector(contents, configured.preset) if projector else {}
-    plan = {**backbone_plan, **{f"projector.{name}": source for name, source in projector_plan.items()}}
-    dtype = dtype or reduce(torch.promote_types, (source.dtype for source in plan.values()))
-    tensors, digests = _read_all(plan, dtype)
+    backbone, backbone_digests = _read_all(backbone_plan, dtype)
+    projected, projector_digests = _read_all(projector_plan, dtype)
+    digests = backbone_digests | {f"projector.{name}": digest for name, digest in projector_digests.items()}
     return Checkpoint(
         path=str(path),
         format=contents.format,
         preset=configured.preset,
         sources={"preset": preset_source, "normalization": configured.normalization, "resize": configured.resize},
-        dtype=dtype,
-        backbone_state={name: tensors[name] for name in backbone_plan},
-        projector_state={name: tensors[f"projector.{name}"] for name in projector_plan} if projector else None,
-        fingerprint=fingerprint_of(plan, digests),
-        backbone_fingerprint=fingerprint_of(backbone_plan, digests),
-        parts=_parts(contents, configured.preset, tensors),
+        backbone_state=backbone,
+        projector_state=projected if projector else None,
+        fingerprint=fingerprint_of(digests),
+        backbone_fingerprint=fingerprint_of(backbone_digests),
+        parts=_parts(contents, configured.preset, backbone, projected),
         warnings=(*contents.warnings, *configured.warnings, *_resampled(backbone_plan)),
     )
 
 
-def _read_all(plan: Mapping[str, Source], dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, bytes]]:
+def _read_all(plan: Mapping[str, Source], dtype: torch.dtype | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and digests, by name; in `dtype`, or in the widest that the tensors come in."""
+    if not plan:
+        return {}, {}
+    target = dtype or reduce(torch.promote_types, (source.dtype for source in plan.values()))
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         try:
-            read = list(pool.map(lambda source: read_source(source, dtype), plan.values()))
+            read = list(pool.map(lambda source: read_source(source, target), plan.values()))
         except BaseException:
             pool.shutdown(cancel_futures=True)  # the first refusal is enough
             raise
-    return (
-        {name: tensor for name, (tensor, _) in zip(plan, read, strict=True)},
-        {name: digest for name, (_, digest) in zip(plan, read, strict=True)},
-    )
+    tensors = {name: tensor for name, (tensor, _) in zip(plan, read, strict=True)}
+    return tensors, {
+        name: tensor_digest(source, digest) for (name, source), (_, digest) in zip(plan.items(), read, strict=True)
+    }
 
 
 def _choose_preset(contents: Contents, wanted: str | Preset | None) -> tuple[Preset, str]:
@@ -152,7 +159,7 @@ def _choose_preset(contents: Contents, wanted: str | Preset | None) -> tuple[Pre
             expected=f"{preset.name}, as asked for",
             advice="ask for no preset: the checkpoint knows its own",
         )
-    return preset, "the request"
+    return preset, "the request" + (f", confirmed by {contents.preset_source}" if contents.preset is not None else "")
 
 
 def _with_encoders(contents: Contents, encoder_weights: str | Path | None) -> Contents:
@@ -199,17 +206,21 @@ def _resampled(plan: Mapping[str, Source]) -> tuple[str, ...]:
     )
 
 
-def _parts(contents: Contents, preset: Preset, tensors: Mapping[str, Tensor]) -> tuple[Part, ...]:
-    stored = {spec.name: found for spec, found in zip(preset.encoders, contents.encoders, strict=True)}
-    prefixes = {name: f"encoders.{name}." for name in stored} | {"projector": "projector."}
-    stored["projector"] = contents.projector
-    return tuple(
-        Part(
+def _parts(
+    contents: Contents, preset: Preset, backbone: Mapping[str, Tensor], projector: Mapping[str, Tensor]
+) -> tuple[Part, ...]:
+    def part(name: str, stored: Mapping[str, Source], executed: list[Tensor]) -> Part:
+        return Part(
             name=name,
-            stored_parameters=sum(prod(source.shape) for source in found.values()),
-            executed_parameters=sum(t.numel() for key, t in tensors.items() if key.startswith(prefixes[name])),
-            executed_bytes=sum(t.nbytes for key, t in tensors.items() if key.startswith(prefixes[name])),
+            stored_parameters=sum(prod(source.shape) for source in stored.values()),
+            executed_parameters=sum(tensor.numel() for tensor in executed),
+            executed_bytes=sum(tensor.nbytes for tensor in executed),
         )
-        for name, found in stored.items()
-        if found
-    )
+
+    parts = [
+        part(spec.name, stored, [tensor for name, tensor in backbone.items() if name.split(".")[1] == spec.name])
+        for spec, stored in zip(preset.encoders, contents.encoders, strict=True)
+    ]
+    if contents.projector:
+        parts.append(part("projector", contents.projector, list(projector.values())))
+    return tuple(parts)

@@ -40,7 +40,7 @@ def is_timm_file(file: Path) -> bool:
     return file.is_file() and "blocks.0.attn.qkv.weight" in read_header(file)
 
 
-def read_files(files: Sequence[Path], *, preset: Preset | None = None) -> Contents:
+def read_files(files: Sequence[Path], *, preset: Preset | None = None, preset_source: str = "") -> Contents:
     """Describe one file per encoder; `preset` if it is known which, otherwise their ids tell.
 
     Raises:
@@ -49,9 +49,8 @@ def read_files(files: Sequence[Path], *, preset: Preset | None = None) -> Conten
     """
     ids = [timm_id_of(file) for file in files]
     known = [timm_id for timm_id in ids if timm_id is not None]
-    source = "the request"
     if preset is None and len(known) == len(files):
-        preset, source = preset_of_timm_ids(known), "timm's ids of the files"
+        preset, preset_source = preset_of_timm_ids(known), "the files' ids"
     return Contents(
         format="C: timm .safetensors",
         file=files[0],
@@ -59,7 +58,7 @@ def read_files(files: Sequence[Path], *, preset: Preset | None = None) -> Conten
         prefixes=("",) * len(files),
         projector={},
         preset=preset,
-        preset_source=source if preset is not None else "",
+        preset_source=preset_source,
         configure=partial(configure_native, strategy=None, source=""),
         resample=True,
     )

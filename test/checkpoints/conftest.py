@@ -1,0 +1,19 @@
+"""Models to write checkpoints from, shared because making them takes longer than writing them."""
+
+from __future__ import annotations
+
+import pytest
+
+from test.checkpoints.writers import Model, make_model, shallow
+
+
+@pytest.fixture(scope="session")
+def openvla_model() -> Model:
+    """OmniVLA's encoders at full width, two blocks deep, in bfloat16."""
+    return make_model(shallow("dinosiglip-224", depth=2))
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Model:
+    """The small pair, two blocks deep, in bfloat16."""
+    return make_model(shallow("small", depth=2))
