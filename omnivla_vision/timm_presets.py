@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, cast, get_args
 
 import torch
@@ -62,7 +63,7 @@ def timm_encoder(timm_id: str, image_size: int | None = None) -> EncoderSpec:
         )
     timm = _import_timm()
     if not timm.is_model(timm_id.partition(".")[0]):
-        close = timm.list_models(f"*{timm_id.partition('.')[0][:24]}*")[:5]
+        close = get_close_matches(timm_id.partition(".")[0], timm.list_models(), n=5)
         raise UnknownTimmModelError(
             f"timm {timm.__version__} knows no model {timm_id!r}; close names: {', '.join(close) or 'none'}"
         )

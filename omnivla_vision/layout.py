@@ -1,0 +1,57 @@
+"""What the rows and the columns of a token set are, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omnivla_vision.spec import Preset
+
+FUSED, PROJECTED = "fused", "projected"
+SPACES = (FUSED, PROJECTED)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive columns that belong together."""
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLayout:
+    """Rows: `tokens_per_image` for each of `image_names`, patch t at (t // grid, t % grid). Columns: the segments.
+
+    `space` is "fused" (the encoders' features side by side) or "projected" (behind the checkpoint's projector).
+    """
+
+    image_names: tuple[str, ...]
+    tokens_per_image: int
+    grid: int
+    space: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def rows(self) -> int:
+        """Tokens of all images."""
+        return len(self.image_names) * self.tokens_per_image
+
+    @property
+    def width(self) -> int:
+        """Features of a token."""
+        return sum(segment.width for segment in self.segments)
+
+
+def token_layout(preset: Preset, image_names: tuple[str, ...], projected_width: int | None) -> TokenLayout:
+    """The layout of a preset's tokens; projected to `projected_width` features, unless it is None."""
+    if projected_width is None:
+        space, segments = FUSED, tuple(Segment(spec.name, spec.width) for spec in preset.encoders)
+    else:
+        space, segments = PROJECTED, (Segment("projector", projected_width),)
+    return TokenLayout(
+        image_names=image_names,
+        tokens_per_image=preset.tokens_per_image,
+        grid=preset.grid,
+        space=space,
+        segments=segments,
+    )
