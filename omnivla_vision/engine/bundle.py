@@ -70,8 +70,10 @@ def seal(folder: Path, key: Mapping[str, Any], notes: Mapping[str, Any]) -> None
     manifest = json.dumps(content, indent=1, sort_keys=True).encode()
     (folder / MANIFEST).write_bytes(manifest)
     (folder / MANIFEST_SUM).write_text(hashlib.sha256(manifest).hexdigest())
-    for path in (*folder.iterdir(), folder):
+    for path in folder.iterdir():
+        path.chmod(0o600)
         _sync(path)
+    _sync(folder)
 
 
 def check(folder: Path, key: Mapping[str, Any] | None = None) -> Bundle:

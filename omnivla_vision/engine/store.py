@@ -85,8 +85,6 @@ class BundleStore:
         unfinished.mkdir(mode=0o700)
         try:
             notes = build(unfinished)
-            for file in unfinished.iterdir():
-                file.chmod(0o600)
             seal(unfinished, key, notes)
             unfinished.rename(path)
         finally:
