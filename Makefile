@@ -13,7 +13,7 @@ ARGS ?=
 
 INSTALLED := .venv/.installed-$(EXTRAS)
 BUILD_FILES := pyproject.toml constraints.txt package.xml CMakeLists.txt $(wildcard cmake/* msg/*)
-SOURCES := omnivla_vision test tools launch scripts/vision_node setup.py
+SOURCES := omnivla_vision test tools launch scripts/vision_node scripts/omnivla-vision setup.py
 
 # Old and new pip take the pins of the build environment from different variables.
 export PIP_CONSTRAINT := constraints.txt

@@ -14,11 +14,22 @@ from omnivla_vision.worker import Health
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 
 
-def diagnostics(health: Health, provenance: Provenance, *, node_name: str, stamp: Time) -> DiagnosticArray:
-    """One status each for frames, goal, engine and latency."""
+def diagnostics(
+    health: Health, provenance: Provenance, *, cameras: int, node_name: str, stamp: Time
+) -> DiagnosticArray:
+    """One status each for camera, frames, goal, engine and latency.
+
+    Args:
+        health: the worker's.
+        provenance: the encoder's.
+        cameras: how many publishers the camera subscription is connected to.
+        node_name: fully qualified.
+        stamp: now.
+    """
     array = DiagnosticArray()
     array.header.stamp = stamp
     array.status = [
+        _camera(health, cameras),
         _frames(health),
         _goal(health),
         _engine(provenance),
@@ -28,6 +39,13 @@ def diagnostics(health: Health, provenance: Provenance, *, node_name: str, stamp
         status.name = f"{node_name}: {status.name}"
         status.hardware_id = node_name
     return array
+
+
+def _camera(health: Health, cameras: int) -> DiagnosticStatus:
+    if not cameras:
+        return _status("camera", WARN, "nobody publishes camera images to this node", {"publishers": cameras})
+    message = "receiving images" if health.counts.received else "waiting for the first image"
+    return _status("camera", OK, message, {"publishers": cameras})
 
 
 def _frames(health: Health) -> DiagnosticStatus:

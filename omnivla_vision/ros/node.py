@@ -13,7 +13,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -22,16 +21,11 @@ from omnivla_vision.encoder import TokenSet, VisionEncoder, random_encoder
 from omnivla_vision.errors import VisionError
 from omnivla_vision.msg import VisualTokens
 from omnivla_vision.presets import get_preset
-from omnivla_vision.ros import parameters
+from omnivla_vision.ros import parameters, qos
 from omnivla_vision.ros.diagnostics import diagnostics
 from omnivla_vision.ros.messages import raw_image, stamp_to_ns, to_message
 from omnivla_vision.worker import EncodeWorker, Frame, GoalImage
 
-TOKENS_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-# Two subscriptions for the goal: the first hears a latched goal published before we started, the second hears
-# publishers that do not latch. What both deliver is told apart by its source timestamp.
-LATCHED_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-VOLATILE_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 # A camera that sends only broken images must not flood the log.
 THROTTLE_S = 5.0
 
@@ -52,12 +46,12 @@ class VisionNode(LifecycleNode):
         self._worker: EncodeWorker[Header] | None = None
         self._topics: list[Any] = []
         self._seen_goals: deque[int] = deque(maxlen=16)
-        self._sequence = 0
+        self._sequence = self._cameras = 0
         # A logger each, because throttling is per logger: refused goals must not hide refused frames.
         self._loggers = {source: self.get_logger().get_child(source) for source in ("camera", "goal")}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._tokens = self.create_publisher(
-            VisualTokens, "~/tokens", TOKENS_QOS, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+            VisualTokens, "~/tokens", qos.TOKENS, qos_overriding_options=QoSOverridingOptions.with_default_policies()
         )
         self._diagnostics_timer = self.create_timer(1.0, self._publish_diagnostics)
 
@@ -74,16 +68,21 @@ class VisionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the topics and start encoding."""
         assert self._encoder is not None
-        self._sequence = 0
+        self._sequence = self._cameras = 0
         self._worker = EncodeWorker(self._encoder, publish=self._publish_tokens, report=self._report)
         self._worker.start()
         overrides = QoSOverridingOptions.with_default_policies()
         self._topics = [
             self.create_subscription(
-                Image, "image_raw", self._on_image, qos_profile_sensor_data, qos_overriding_options=overrides
+                Image,
+                "image_raw",
+                self._on_image,
+                qos.CAMERA,
+                event_callbacks=qos.on_matched(self._on_camera_matched),
+                qos_overriding_options=overrides,
             ),
-            self.create_subscription(Image, "goal_image", self._on_goal, LATCHED_QOS),
-            self.create_subscription(Image, "goal_image", self._on_goal, VOLATILE_QOS),
+            self.create_subscription(Image, "goal_image", self._on_goal, qos.GOAL_LATCHED),
+            self.create_subscription(Image, "goal_image", self._on_goal, qos.GOAL_VOLATILE),
         ]
         self.get_logger().info(
             f"active: {self._topics[0].topic_name} and {self._topics[1].topic_name} -> {self._tokens.topic_name}"
@@ -128,6 +127,10 @@ class VisionNode(LifecycleNode):
         )
         return encoder
 
+    def _on_camera_matched(self, publishers: int) -> None:
+        self._cameras = publishers
+        self._publish_diagnostics()
+
     def _on_image(self, message: Image) -> None:
         if self._worker is not None:
             self._worker.offer(Frame(image=raw_image(message), header=message.header, received_s=time.perf_counter()))
@@ -167,7 +170,9 @@ class VisionNode(LifecycleNode):
             stamp = self.get_clock().now().to_msg()
             name = self.get_fully_qualified_name()
             self._diagnostics.publish(
-                diagnostics(self._worker.health, self._encoder.provenance, node_name=name, stamp=stamp)
+                diagnostics(
+                    self._worker.health, self._encoder.provenance, cameras=self._cameras, node_name=name, stamp=stamp
+                )
             )
 
     def _close(self) -> None:

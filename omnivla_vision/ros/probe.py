@@ -75,8 +75,8 @@ class Probe:
 
     @property
     def connected(self) -> bool:
-        """Whether the node listens to the camera and to both kinds of goals, and this probe to its tokens."""
-        return self.camera.get_subscription_count() >= 1 and self.goal.get_subscription_count() >= 2
+        """Whether the node listens to camera and goals. It must say so itself: each side connects in its own time."""
+        return self.goal.get_subscription_count() >= 2 and self.diagnostics("camera").get("publishers", "0") != "0"
 
     def diagnostics(self, name: str) -> dict[str, str]:
         """The key-value pairs of the node's newest status `name`; empty before the first."""

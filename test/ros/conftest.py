@@ -43,7 +43,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         node.check()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def probe(node: NodeProcess) -> Iterator[Probe]:
     """The other end of the node, connected."""
     with Probe(namespace=NAMESPACE) as probe:

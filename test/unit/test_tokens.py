@@ -53,6 +53,11 @@ def test_bfloat16_rounds_like_torch_for_any_number(values: list[float]) -> None:
     assert torch.equal(unpack_torch(pack(array, "bfloat16")), expected)
 
 
+def test_bfloat16_breaks_ties_to_even() -> None:
+    halfway = np.array([0x3F808000, 0x3F818000, 0xBF808000], np.uint32).view(np.float32)
+    assert pack(halfway, "bfloat16").data.view(np.uint16).tolist() == [0x3F80, 0x3F82, 0xBF80]
+
+
 def test_the_description_is_dlpacks(tokens: torch.Tensor) -> None:
     packed = pack(tokens, "float16")
     assert (packed.dtype_code, packed.dtype_bits, packed.dtype_lanes) == (2, 16, 1)
