@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import torch
@@ -97,7 +98,7 @@ def quantize_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class PackedBlock(nn.Module):
-    """A folded `vit.Block` on packed layers: GELU and both residual additions happen inside the products."""
+    """A folded `vit.Block` on packed layers: the exact GELU and both residual additions happen inside the products."""
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -105,10 +106,14 @@ class PackedBlock(nn.Module):
         self.qkv, self.proj = cast(Packed, block.attn.qkv), cast(Packed, block.attn.proj)
         self.fc1, self.fc2 = cast(Packed, block.mlp.fc1), cast(Packed, block.mlp.fc2)
         self.heads = block.attn.heads
+        self.activation: Callable[[Tensor], Tensor] = getattr(block.mlp, "activation", F.gelu)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.proj.add(self._mix(self.qkv(self.norm1(x))), x)
-        return self.fc2.add(self.fc1.gelu(self.norm2(x)), x)
+        return self.fc2.add(self._widen(self.norm2(x)), x)
+
+    def _widen(self, x: Tensor) -> Tensor:
+        return self.fc1.gelu(x) if self.activation is F.gelu else self.activation(self.fc1(x))
 
     def _mix(self, qkv: Tensor) -> Tensor:
         """Attention over [B, T, 3 * width], the scale already in the query's weights."""

@@ -1,53 +1,31 @@
-"""Which engine runs here, by measured facts; and the one function that builds, finds, checks and starts it."""
+"""Which engine runs here, by measured facts of the machine; and the one function that callers need."""
 
 from __future__ import annotations
 
-import importlib
 import logging
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from omnivla_vision.backbone import Backbone
-from omnivla_vision.engine import machine, parity
+from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import (
     PRECISIONS,
-    Backend,
     Engine,
     EngineError,
-    EngineFailedError,
     EngineSpec,
     EngineUnavailableError,
     Entry,
     UnknownEngineError,
 )
-from omnivla_vision.engine.fold import fold
-from omnivla_vision.engine.graph import GRAPH_VERSION
+from omnivla_vision.engine.start import ENGINES, get_backend, start
 from omnivla_vision.engine.store import BundleStore, default_store
 from omnivla_vision.presets import Preset
 
 logger = logging.getLogger(__name__)
 
-ENGINES = ("eager", "onednn", "inductor", "onnxruntime", "tensorrt")
 AUTO = "auto"
-REFERENCE = "reference.safetensors"
-
-
-def get_backend(name: str) -> Backend:
-    """Look an engine's module up.
-
-    Raises:
-        UnknownEngineError: no such engine; the message lists the known ones.
-    """
-    if name not in ENGINES:
-        raise UnknownEngineError(f"unknown engine {name!r}; expected {AUTO} or one of {', '.join(ENGINES)}")
-    return cast(Backend, importlib.import_module(f"omnivla_vision.engine.{name}"))
 
 
 def candidates() -> list[tuple[str, str, str]]:
@@ -110,7 +88,7 @@ def build_engine(
     for name, chosen, reason in _plan(engine, precision):
         spec = EngineSpec(preset=preset, precision=chosen, images=images, entry=entry)
         try:
-            started = start(backbone, spec, name, fingerprint, store)
+            started = start(backbone, spec, name, fingerprint, store).engine
         except EngineError as error:
             if engine != AUTO:
                 raise
@@ -122,84 +100,6 @@ def build_engine(
             started.notice = f"{name} in {chosen} instead of " + "; instead of ".join(refused)
         return started
     raise EngineUnavailableError("no engine can run here: " + "; ".join(refused))
-
-
-def start(
-    backbone: Backbone | Callable[[], Backbone], spec: EngineSpec, name: str, fingerprint: str, store: BundleStore
-) -> Engine:
-    """Start one engine from its bundle, which is built first if there is none.
-
-    Raises:
-        As `build_engine`.
-    """
-    backend = get_backend(name)
-    require(backend, spec.precision)
-
-    def build(folder: Path) -> dict[str, Any]:
-        started = time.perf_counter()
-        network = backbone if isinstance(backbone, Backbone) else backbone()
-        reference = parity.reference_tokens(network)
-        with _failures(backend, spec, "built"):
-            backend.build(fold(network), spec, folder)
-        del network
-        # Before the bundle exists: one that fails is never sealed.
-        with _failures(backend, spec, "started"):
-            built = backend.load(folder, spec)
-        measured = parity.check(built, spec, reference)
-        save_file({"tokens": reference}, folder / REFERENCE)
-        return {"build_s": round(time.perf_counter() - started, 2), "parity": [asdict(result) for result in measured]}
-
-    bundle = store.get(bundle_key(backend, spec, fingerprint), build)
-    with _failures(backend, spec, "started"):
-        loaded = backend.load(bundle.path, spec)
-    parity.check(loaded, spec, load_file(bundle.path / REFERENCE)["tokens"], parity.START_IMAGES)
-    return loaded
-
-
-def require(backend: Backend, precision: str) -> None:
-    """Refuse an engine that cannot run here.
-
-    Raises:
-        EngineUnavailableError: the precision is not one of the engine's, or the machine lacks something.
-    """
-    if precision not in backend.PRECISIONS:
-        raise EngineUnavailableError(
-            f"engine {backend.NAME} does not compute in {precision}; it offers {', '.join(backend.PRECISIONS)}"
-        )
-    lacking = backend.missing(precision)
-    if lacking:
-        raise EngineUnavailableError(f"engine {backend.NAME} cannot run in {precision} here: it needs {lacking}")
-
-
-def bundle_key(backend: Backend, spec: EngineSpec, fingerprint: str) -> dict[str, Any]:
-    """Everything that a bundle's content depends on."""
-    return {
-        "weights": fingerprint,
-        "preset_name": spec.preset.name,
-        "preset": asdict(spec.preset),
-        "graph_version": GRAPH_VERSION,
-        "engine": backend.NAME,
-        "precision": spec.precision,
-        "images": spec.images,
-        "entry": spec.entry,
-        "versions": backend.versions(),
-        "machine": machine.facts(),
-        "parity_images": parity.parity_images_id(),
-    }
-
-
-@contextmanager
-def _failures(backend: Backend, spec: EngineSpec, verb: str) -> Iterator[None]:
-    """Name the engine in whatever its library raises, so that `auto` can go on and a user knows where to look."""
-    try:
-        yield
-    except EngineError:
-        raise
-    except Exception as error:
-        raise EngineFailedError(
-            f"engine {backend.NAME} in {spec.precision} could not be {verb}: {type(error).__name__}: {error}; "
-            "choose another engine, or `auto`"
-        ) from error
 
 
 def _plan(engine: str, precision: str) -> list[tuple[str, str, str]]:

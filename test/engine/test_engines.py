@@ -13,7 +13,8 @@ from omnivla_vision.backbone import Backbone
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.engine import parity
 from omnivla_vision.engine.base import Engine, EngineInputError, EngineSpec
-from omnivla_vision.engine.select import ENGINES, build_engine, get_backend
+from omnivla_vision.engine.select import build_engine
+from omnivla_vision.engine.start import ENGINES, get_backend
 from omnivla_vision.goal import Goal
 from omnivla_vision.preprocess import Preprocessor
 from omnivla_vision.presets import Preset

@@ -11,10 +11,19 @@ import torch
 
 from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import eager, machine, onednn, onnxruntime, parity, select, tensorrt
-from omnivla_vision.engine.base import Engine, EngineFailedError, EngineUnavailableError, UnknownEngineError
+from omnivla_vision.engine.base import (
+    Engine,
+    EngineFailedError,
+    EngineSpec,
+    EngineUnavailableError,
+    UnknownEngineError,
+)
+from omnivla_vision.engine.bundle import StaleBundleError
 from omnivla_vision.engine.fold import fold
+from omnivla_vision.engine.memory import NotEnoughMemoryError
 from omnivla_vision.engine.parity import ParityError
 from omnivla_vision.engine.select import build_engine
+from omnivla_vision.engine.start import verify
 from omnivla_vision.preprocess import Preprocessor
 from omnivla_vision.presets import Preset
 from omnivla_vision.vit import LayerScale
@@ -57,9 +66,8 @@ def test_auto_falls_back_and_says_so(build, monkeypatch: pytest.MonkeyPatch, cap
         next(engine._graph.backbone.parameters()).mul_(-1)
         return engine
 
-    monkeypatch.setattr(select, "candidates", lambda: [
-        ("onnxruntime", "float32", ""), ("onednn", "float32", ""), ("tensorrt", "float16", ""), ("eager", "float32", ""),
-    ])  # fmt: skip
+    names = {"onnxruntime": "float32", "onednn": "float32", "tensorrt": "float16", "eager": "float32"}
+    monkeypatch.setattr(select, "candidates", lambda: [(name, precision, "") for name, precision in names.items()])
     monkeypatch.setattr(onnxruntime, "missing", lambda _: "")
     monkeypatch.setattr(onnxruntime, "versions", dict)
     monkeypatch.setattr(onnxruntime, "build", broken)
@@ -107,7 +115,7 @@ def test_a_named_engine_is_never_replaced(build, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(eager, "load", lose_a_block)
     with pytest.raises(ParityError, match="siglip: token cosine"):
         build("eager", "float32")
-    assert [path for path in store.iterdir() if path.is_dir()] == [], "a refused engine was kept"
+    assert not list(store.glob("small-eager-*")), "a refused engine was kept"
 
 
 def test_a_library_that_breaks_is_named(build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +125,28 @@ def test_a_library_that_breaks_is_named(build, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(eager, "build", broken)
     with pytest.raises(EngineFailedError, match="engine eager in float32 could not be built: RuntimeError: out of mem"):
         build("eager", "float32")
+
+
+def test_a_build_that_cannot_fit_is_refused_with_the_numbers(build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory_bytes", lambda *_: 100_000_000)
+    with pytest.raises(NotEnoughMemoryError, match=r"takes about 0\.\d GB of memory, and 0\.1 GB are available"):
+        build("eager", "float32")
+
+
+def test_verify_takes_a_bundle_for_what_it_says_it_is(build, preset: Preset, store: Path) -> None:
+    build("eager", "float32")
+    (bundle,) = store.glob("small-eager-*")
+    started, results = verify(bundle)
+    assert started.spec == EngineSpec(preset=preset, precision="float32")
+    assert [result.encoder for result in results] == ["dinov2", "siglip"]
+
+
+def test_a_bundle_of_another_machine_is_stale(build, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    build("eager", "float32")
+    monkeypatch.setattr(machine, "facts", lambda: {"machine": "riscv64"})
+    (bundle,) = store.glob("small-eager-*")
+    with pytest.raises(StaleBundleError, match="expected {'machine': 'riscv64'}"):
+        verify(bundle)
 
 
 def test_unknown_names(build) -> None:
@@ -140,7 +170,8 @@ def test_the_gate_stands_at_every_start(build, monkeypatch: pytest.MonkeyPatch) 
 def test_other_weights_are_another_bundle(build, store: Path) -> None:
     build("eager", "float32")
     build("eager", "float32", "other weights")
-    assert len([path for path in store.iterdir() if path.is_dir()]) == 2
+    assert len(list(store.glob("small-eager-*"))) == 2
+    assert len(list(store.glob("small-reference-*"))) == 2
 
 
 @pytest.mark.parametrize("module", [eager, onednn, onnxruntime, tensorrt])

@@ -55,7 +55,7 @@ def partition(graph: torch.nn.Module, example: torch.Tensor) -> dict[str, int]:
     with torch.no_grad():
         program = torch.export.export(graph, (example,))
     # What is left to torch would be moved to the GPU.
-    cpu = mock.patch.object(_compiler, "to_torch_device", lambda _: torch.device("cpu"))
+    cpu = mock.patch.object(_compiler, "to_torch_device", return_value=torch.device("cpu"))
     with mock.patch.object(_compiler, "dryrun_stats_display") as display, cpu:
         torch_tensorrt.dynamo.compile(
             program, arg_inputs=(example,), dryrun=True, use_explicit_typing=True, min_block_size=1
