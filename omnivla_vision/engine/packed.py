@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,24 +60,38 @@ class PackedInt8Linear(nn.Module):
         self._out_dtype = out_dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._product(x, "none")
+        return self.multiply(quantize(x), "none")
 
     def gelu(self, x: Tensor) -> Tensor:
         """The layer, then the exact (erf) GELU."""
-        return self._product(x, "gelu")
+        return self.multiply(quantize(x), "gelu")
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
         """The layer plus `residual`."""
-        return self._product(x, "none").add_(residual)
+        return self.multiply(quantize(x), "none").add_(residual)
 
-    def _product(self, x: Tensor, after: str) -> Tensor:
-        scale, zero_point = quantization_range(x)
-        # The conversion cuts decimals off, so half is added to round.
-        quantized = x.to(torch.float32, copy=True).mul_(1 / scale).add_(zero_point + 0.5).to(torch.uint8)
+    def multiply(self, x: Quantized, after: str) -> Tensor:
+        """The layer on quantized features; `after` is "none" or "gelu"."""
         return torch.ops.onednn.qlinear_pointwise(
-            quantized, scale, zero_point, self._weight, self._scale, self._zero_point, self._bias,
+            x.values, x.scale, x.zero_point, self._weight, self._scale, self._zero_point, self._bias,
             1.0, 0, self._out_dtype, after, [], "none",
         )  # fmt: skip
+
+
+class Quantized(NamedTuple):
+    """uint8 `values` that stand for `scale * (values - zero_point)`."""
+
+    values: Tensor
+    scale: float
+    zero_point: int
+
+
+def quantize(x: Tensor) -> Quantized:
+    """Map the range of `x`, with zero in it, onto 0..255."""
+    scale, zero_point = quantization_range(x)
+    # The conversion cuts decimals off, so half is added to round.
+    values = x.to(torch.float32, copy=True).mul_(1 / scale).add_(zero_point + 0.5).to(torch.uint8)
+    return Quantized(values, scale, zero_point)
 
 
 def quantization_range(x: Tensor) -> tuple[float, int]:

@@ -15,7 +15,14 @@ ROS_PACKAGES = {"rclpy", "builtin_interfaces", "std_msgs", "sensor_msgs", "diagn
 ROS_PACKAGES |= {"lifecycle_msgs", "rosgraph_msgs", "geometry_msgs", "cv_bridge", "message_filters", "launch"}
 # From the top of the building to its foundation: nothing imports from a floor above its own. What is not named here
 # (images, tokens, presets, vit ...) is the foundation.
-FLOORS = [["cli"], ["ros", "replay"], ["worker"], ["encoder"], ["engine", "preprocess"], ["backbone"]]
+FLOORS = [
+    ["cli", "bench", "doctor"],
+    ["ros", "replay"],
+    ["worker"],
+    ["encoder"],
+    ["engine", "preprocess"],
+    ["backbone"],
+]
 
 
 def imports(module: Path) -> set[str]:
