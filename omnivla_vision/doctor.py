@@ -65,15 +65,14 @@ def _versions() -> list[Finding]:
 
 def _installed() -> dict[str, str]:
     """Version by package; empty if it is not there. ROS's packages from apt have no metadata."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            module = package.replace("-", "_")
-            versions[package] = "present" if importlib.util.find_spec(module) else ""
-    versions["torch"] = torch.__version__
-    return versions
+    return {**{package: _version(package) for package in PACKAGES}, "torch": torch.__version__}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "present" if importlib.util.find_spec(package.replace("-", "_")) else ""
 
 
 def _combinations(versions: dict[str, str]) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from omnivla_vision.presets import DEFAULT_PRESET, PRESETS
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
+TABLE_WIDTH = 130
 COLUMNS = ("engine", "precision", "images", "median ms", "p95", "fps", "vs reference", "of roof", "RSS MB", "load s",
            "build s", "cosine")  # fmt: skip
 
@@ -83,14 +85,15 @@ def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # Wide enough for all columns also where there is no terminal to measure.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
     table = Table(*COLUMNS, box=box.SIMPLE)
     for row in report["results"]:
         cosine = min(encoder["cosine_mean"] for encoder in row["parity"].values())
         latency = row["latency_ms"]
         cells = (
             row["engine"], row["precision"], row["images"], f"{latency['median']:.1f}", f"{latency['p95']:.1f}",
-            row["fps"], _optional(row["speedup_vs_reference"], "{:.2f} x"), _optional(row["fraction_of_roof"], "{:.0%}"),
+            row["fps"], _optional(row["speedup_vs_reference"], "{:.2f}x"), _optional(row["fraction_of_roof"], "{:.0%}"),
             row["rss_mb"], row["load_s"], row["build_s"], f"{cosine:.6f}",
         )  # fmt: skip
         table.add_row(*map(str, cells))
@@ -98,9 +101,8 @@ def _show(report: dict[str, Any]) -> None:
     roof = ", ".join(f"{precision} {rate:.0f}" for precision, rate in report["roof"].items())
     console.print(f"matrix roof, GFLOP/s: {roof}; {report['gflop_per_image']} GFLOP per image")
     if report["reference"]:
-        console.print(
-            f"reference ({report['reference']['path']}): {report['reference']['latency_ms']['median']:.0f} ms"
-        )
+        reference = report["reference"]
+        console.print(f"reference ({reference['path']}): {reference['latency_ms']['median']:.0f} ms")
     else:
         console.print("reference: not measured (timm is not installed, or --no-reference)")
     for failure in report["failures"]:

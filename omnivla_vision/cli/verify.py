@@ -1,4 +1,4 @@
-"""`omnivla-vision verify`: is this bundle whole, of this machine, and does its engine compute the reference's tokens?"""
+"""`omnivla-vision verify`: is this bundle whole, of this machine, and are its engine's tokens the reference's?"""
 
 from __future__ import annotations
 
