@@ -145,7 +145,7 @@ def check(
         ParityError: an encoder is outside the limits of `spec.precision`.
     """
     chosen = tuple(range(len(parity_images()))) if images is None else images
-    tokens = torch.cat([engine(batch) for batch in _batches(spec, chosen)])[: len(chosen)]
+    tokens = torch.cat([engine(batch) for batch in batches(spec, chosen)])[: len(chosen)]
     results = compare(tokens, reference[list(chosen)], spec.preset)
     limits = LIMITS[spec.precision]
     if not all(result.within(limits) for result in results):
@@ -157,8 +157,8 @@ def check(
     return results
 
 
-def _batches(spec: EngineSpec, chosen: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
-    """The chosen images in batches of `spec.images`; the last one is filled up from the front."""
+def batches(spec: EngineSpec, chosen: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
+    """The chosen images as inputs of an engine, in batches of `spec.images`; the last is filled up from the front."""
     preprocess = Preprocessor(spec.preset)
     pictures = [parity_images()[index] for index in chosen]
     batches = []
