@@ -115,9 +115,9 @@ class VisionEncoder:
 
     def _encode(self, rgb: Image, stage_ms: dict[str, float]) -> Tensor:
         with stage(stage_ms, "preprocess"):
-            stacks = self._preprocess([rgb])
+            inputs = self._preprocess.pixels([rgb]) if self._engine.entry == "uint8" else self._preprocess([rgb])
         with stage(stage_ms, "encode"):
-            return self._engine(stacks)[0]
+            return self._engine(inputs)[0]
 
 
 def random_encoder(preset: Preset, *, seed: int = 0) -> VisionEncoder:

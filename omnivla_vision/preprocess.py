@@ -58,6 +58,17 @@ class Preprocessor:
             stacks.append(stack)
         return tuple(stacks)
 
+    def pixels(self, images: Sequence[Image]) -> tuple[Tensor, ...]:
+        """Only resize, for an engine that normalizes by itself.
+
+        Returns:
+            One uint8 [B, 3, S, S] tensor per `preset.inputs`.
+
+        Raises:
+            NotAnRgbImageError: an array has another dtype or shape, or no pixels.
+        """
+        return tuple(torch.stack([resize(image, inputs.size) for image in images]) for inputs in self.preset.inputs)
+
 
 def preprocess(current: Image, goal: Image, preset: Preset) -> tuple[Tensor, ...]:
     """The pair (current, goal) as one tensor per input size, as OmniVLA's policy code passes it.

@@ -50,6 +50,7 @@ class Attention(nn.Module):
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         self.heads = spec.heads
+        self.scale = (spec.width // spec.heads) ** -0.5
         self.qkv = nn.Linear(spec.width, 3 * spec.width)
         self.proj = nn.Linear(spec.width, spec.width)
 
@@ -57,7 +58,7 @@ class Attention(nn.Module):
         batch, tokens, width = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 

@@ -12,10 +12,21 @@ import omnivla_vision
 ROOT = Path(omnivla_vision.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 ROS_PACKAGES = {"rclpy", "builtin_interfaces", "std_msgs", "sensor_msgs", "diagnostic_msgs", "rcl_interfaces"}
-ROS_PACKAGES |= {"lifecycle_msgs", "rosgraph_msgs", "geometry_msgs", "cv_bridge", "message_filters", "launch"}
+ROS_PACKAGES |= {"lifecycle_msgs", "rosgraph_msgs", "geometry_msgs", "std_srvs", "cv_bridge", "message_filters"}
+ROS_PACKAGES |= {"diagnostic_updater", "launch", "launch_ros"}
 # From the top of the building to its foundation: nothing imports from a floor above its own. What is not named here
 # (images, tokens, presets, vit ...) is the foundation.
-FLOORS = [["cli"], ["ros", "replay"], ["worker"], ["encoder"], ["engine", "preprocess", "checkpoint"], ["backbone"]]
+FLOORS = [
+    ["cli", "bench", "doctor"],
+    ["ros", "replay"],
+    ["worker"],
+    ["frames"],
+    ["loading"],
+    ["encoder"],
+    ["weights"],
+    ["engine", "preprocess", "checkpoint"],
+    ["backbone"],
+]
 
 
 def imports(module: Path) -> set[str]:

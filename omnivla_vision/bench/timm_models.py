@@ -1,0 +1,56 @@
+"""The reference path: timm's own models, run as OpenVLA's public code runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omnivla_vision.presets import Preset
+
+
+class TimmPair:
+    """timm's models of a preset with random weights, float32. Every block runs, also the one whose output is unused."""
+
+    def __init__(self, preset: Preset) -> None:
+        timm = import_timm()
+        self._preset = preset
+        self._models: dict[str, Any] = {
+            spec.name: timm.create_model(
+                spec.timm_id.split(".")[0],
+                pretrained=False,
+                num_classes=0,
+                img_size=spec.image_size,
+                depth=spec.depth,
+            ).eval()
+            for spec in preset.encoders
+        }
+
+    def __call__(self, *stacks: Tensor) -> Tensor:
+        """One stack per input size -> [B, tokens_per_image, width]."""
+        features = []
+        with torch.inference_mode():
+            for stack, inputs in zip(stacks, self._preset.inputs, strict=True):
+                for image, spec in zip(stack.split(3, dim=1), inputs.encoders, strict=True):
+                    layers = self._models[spec.name].get_intermediate_layers(image, n={spec.block})
+                    features.append(layers[0])
+        return torch.cat(features, dim=-1)
+
+
+def import_timm() -> Any:
+    """timm, also beside a torch for CPUs, where torchvision's compiled operators are missing and its import fails.
+
+    Raises:
+        ImportError: timm or torchvision is not installed.
+    """
+    try:
+        import timm
+    except RuntimeError:  # operator torchvision::nms does not exist
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import timm
+
+        setattr(timm, "torchvision_operators", library)  # noqa: B010 - an unreferenced library takes its operators along
+    return timm

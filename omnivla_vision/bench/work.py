@@ -1,0 +1,95 @@
+"""How many operations an image takes, and how many this machine can do in a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from omnivla_vision.engine import onednn
+from omnivla_vision.engine.onednn import activation_dtype
+from omnivla_vision.engine.packed import PackedInt8Linear, PackedLinear, quantize, quantize_rows
+from omnivla_vision.presets import EncoderSpec, Preset
+
+# Rows, inputs, outputs: the shapes of the two ViTs' layers, and two large squares.
+CPU_SHAPES = ((261, 1024, 4096), (261, 4096, 1024), (256, 1152, 4304), (256, 4304, 1152), (1024,) * 3, (2048,) * 3)
+GPU_SHAPES = ((4096,) * 3, (8192,) * 3)
+REPETITIONS = 50
+
+
+def operations(preset: Preset) -> float:
+    """Multiplications and additions of the executed network for one image."""
+    return sum(_encoder_operations(spec) for spec in preset.encoders)
+
+
+def _encoder_operations(spec: EncoderSpec) -> float:
+    patches = spec.grid**2
+    tokens = patches + spec.prefix_tokens
+    embedding = 2 * patches * 3 * spec.patch_size**2 * spec.width
+    linear = 2 * tokens * (4 * spec.width**2 + 2 * spec.width * spec.mlp_width)
+    attention = 4 * tokens**2 * spec.width
+    return embedding + (spec.block + 1) * (linear + attention)
+
+
+def matrix_roof(precision: str) -> float:
+    """The best rate of a single matrix product here, in operations per second; 0 where the format is not to be had.
+
+    On the CPU through oneDNN with packed weights, on a GPU through torch.
+    """
+    if torch.cuda.is_available():
+        if precision == "int8":
+            return 0.0
+        return max(_gpu_rate(shape, getattr(torch, precision)) for shape in GPU_SHAPES)
+    if precision not in onednn.PRECISIONS or onednn.missing(precision):
+        return 0.0
+    return max(_cpu_rate(shape, precision) for shape in CPU_SHAPES)
+
+
+def _cpu_rate(shape: tuple[int, int, int], precision: str) -> float:
+    rows, inputs, outputs = shape
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(outputs, inputs, generator=generator)
+    dtype = activation_dtype(precision)
+    x = torch.randn(rows, inputs, generator=generator).to(dtype)
+    bias = torch.zeros(outputs)
+    product: Callable[[], Tensor]
+    if precision == "int8":
+        int8 = PackedInt8Linear(*quantize_rows(weight), bias, rows, dtype)
+        quantized = quantize(x)
+
+        def product() -> Tensor:
+            return int8.multiply(quantized, "none")
+    else:
+        linear = PackedLinear(weight.to(dtype), bias.to(dtype), rows)
+
+        def product() -> Tensor:
+            return linear(x)
+
+    with torch.inference_mode():
+        seconds = _best_seconds(product)
+    return 2 * rows * inputs * outputs / seconds
+
+
+def _gpu_rate(shape: tuple[int, int, int], dtype: torch.dtype) -> float:
+    rows, inputs, outputs = shape
+    a = torch.randn(rows, inputs, device="cuda").to(dtype)
+    b = torch.randn(inputs, outputs, device="cuda").to(dtype)
+
+    def product() -> None:
+        torch.mm(a, b)
+        torch.cuda.synchronize()
+
+    return 2 * rows * inputs * outputs / _best_seconds(product)
+
+
+def _best_seconds(call: Callable[[], object]) -> float:
+    """The shortest of many: a roof is what the machine can do when nothing disturbs it."""
+    call()
+    times = []
+    for _ in range(REPETITIONS):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return min(times)

@@ -1,0 +1,86 @@
+"""`omnivla-vision build`: an engine bundle ahead of time, so that the first launch need not wait for it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnivla_vision.cli.weights import add_weights, open_weights
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    from rich.progress import Progress, TaskID
+
+
+def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "build",
+        help="build an engine bundle ahead of time",
+        description="Build an engine for these weights and this machine, compare its tokens with the float32 "
+        "reference, and keep it where the node will find it. Nothing is built twice. A build that does not fit into "
+        "memory, or whose tokens are wrong, is refused with the numbers.",
+    )
+    add_weights(parser)
+    parser.add_argument(
+        "--engine", default="auto", metavar="E", help="eager, onednn, inductor, onnxruntime, tensorrt (auto)"
+    )
+    parser.add_argument(
+        "--precision", default="auto", metavar="P", help="float32, bfloat16, float16, int8 (the engine's best here)"
+    )
+    parser.add_argument("--images", type=int, default=1, metavar="N", help="images per call (%(default)s)")
+    parser.add_argument(
+        "--entry", choices=("uint8", "stack"), default="uint8", help="pixels, or normalized stacks (%(default)s)"
+    )
+    parser.add_argument("--bundle-dir", type=Path, metavar="DIR", help="where bundles are kept (the user's cache)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build, and say what came of it."""
+    # Here and not above: torch takes seconds to import, and --help should not.
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from omnivla_vision.engine.select import build_engine
+    from omnivla_vision.engine.store import default_store
+
+    weights = open_weights(arguments)
+    bundle_dir = arguments.bundle_dir or default_store()
+    console = Console(stderr=True)
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
+        logger = logging.getLogger("omnivla_vision.engine")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_Steps(progress, progress.add_task("starting")))
+        engine = build_engine(
+            weights.load,
+            preset=weights.preset,
+            fingerprint=weights.fingerprint,
+            engine=arguments.engine,
+            precision=arguments.precision,
+            images=arguments.images,
+            entry=arguments.entry,
+            bundle_dir=bundle_dir,
+        )
+    print(f"{engine.name} in {engine.precision} is ready in {bundle_dir}")
+    if engine.notice:
+        print(engine.notice)
+    return 0
+
+
+class _Steps(logging.Handler):
+    """Shows the engine's log as the step that the build is at."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        super().__init__()
+        self._progress = progress
+        self._task = task
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno > logging.INFO:
+            self._progress.console.print(record.getMessage(), markup=False, highlight=False)
+        else:
+            self._progress.update(self._task, description=record.getMessage())

@@ -1,0 +1,146 @@
+"""What this machine has, which engines can run on it and why not, and combinations that are known to break."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from omnivla_vision.engine import machine
+from omnivla_vision.engine.select import candidates
+from omnivla_vision.engine.start import ENGINES, get_backend
+
+PACKAGES = ("numpy", "torch", "opencv-python-headless", "safetensors", "onnxruntime", "onnxruntime-gpu", "onnx",
+            "onnxscript", "torch-tensorrt", "tensorrt", "timm", "rclpy", "cv_bridge")  # fmt: skip
+TORCH_TESTED = ((2, 8), (2, 13))
+PYTHON_TESTED = ((3, 10), (3, 13))
+# One fused token message is 2.2 MB in 16 bits; Linux's default receive buffer is 208 KiB.
+RECEIVE_BUFFER = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the report; `advice` is empty unless something should be done, `broken` if nothing works without."""
+
+    section: str
+    name: str
+    value: str
+    advice: str = ""
+    broken: bool = False
+
+
+def examine() -> list[Finding]:
+    """Everything, in the order in which it is read."""
+    return [*_machine(), *_versions(), *_combinations(_installed()), *_middleware(), *_engines()]
+
+
+def _machine() -> list[Finding]:
+    described = machine.description()
+    memory = f"{machine.memory_bytes('MemTotal') / 1e9:.1f} GB, {machine.memory_bytes() / 1e9:.1f} GB available"
+    found = [
+        Finding(section="machine", name="cpu", value=f"{described['cpu']}, {described['cores']} cores"),
+        Finding(section="machine", name="instructions", value=" ".join(machine.cpu_flags()) or "none that matter"),
+        Finding(section="machine", name="memory", value=memory),
+    ]
+    facts = machine.facts()
+    gpu = " ".join(facts[name] for name in ("gpu", "gpu_architecture", "driver") if name in facts)
+    found.append(Finding(section="machine", name="gpu", value=gpu or "none that torch can use"))
+    if "l4t" in facts:
+        found.append(Finding(section="machine", name="L4T", value=facts["l4t"]))
+    return found
+
+
+def _versions() -> list[Finding]:
+    found = [Finding(section="versions", name="python", value=platform.python_version())]
+    return found + [
+        Finding(section="versions", name=name, value=version or "not installed")
+        for name, version in _installed().items()
+    ]
+
+
+def _installed() -> dict[str, str]:
+    """Version by package; empty if it is not there. ROS's packages from apt have no metadata."""
+    return {**{package: _version(package) for package in PACKAGES}, "torch": torch.__version__}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "present" if importlib.util.find_spec(package.replace("-", "_")) else ""
+
+
+def _combinations(versions: dict[str, str]) -> list[Finding]:
+    """Pairs that fail at run time, not at installation."""
+    found = []
+    numpy, torch_version = _number(versions["numpy"]), _number(versions["torch"])
+    if numpy >= (2, 0) and versions["cv_bridge"] and os.environ.get("ROS_DISTRO") in ("humble", "iron"):
+        found.append(_problem(
+            "NumPy 2 with cv_bridge", "cv_bridge of this ROS is compiled for NumPy 1 and crashes on import",
+            "pip install 'numpy<2'; this package does not use cv_bridge, other nodes of the process may",
+        ))  # fmt: skip
+    if numpy >= (2, 0) and torch_version < (2, 3):
+        found.append(_problem("NumPy 2 with torch before 2.3", "torch cannot share arrays", "pip install 'numpy<2'"))
+    if not TORCH_TESTED[0] <= torch_version <= TORCH_TESTED[1]:
+        tested = "-".join(".".join(map(str, bound)) for bound in TORCH_TESTED)
+        found.append(_problem(f"torch {versions['torch']}", "not tested", f"install torch {tested}", broken=False))
+    if not PYTHON_TESTED[0] <= _number(platform.python_version()) <= PYTHON_TESTED[1]:
+        found.append(_problem("Python", "not tested", "use Python 3.10 to 3.13", broken=False))
+    trt = versions["torch-tensorrt"]
+    if trt and trt != "present" and _number(trt) != torch_version:
+        found.append(_problem(
+            f"torch-tensorrt {trt} with torch {versions['torch']}", "each release of it works with one torch",
+            "install the two in the same version",
+        ))  # fmt: skip
+    if versions["onnxruntime"] and versions["onnxruntime-gpu"]:
+        found.append(_problem(
+            "onnxruntime beside onnxruntime-gpu", "they overwrite each other's files", "uninstall one of them"
+        ))  # fmt: skip
+    return found or [Finding(section="combinations", name="known to break", value="none found")]
+
+
+def _middleware() -> list[Finding]:
+    found = []
+    rmw = os.environ.get("RMW_IMPLEMENTATION", "")
+    found.append(Finding(section="middleware", name="RMW_IMPLEMENTATION", value=rmw or "not set: the distribution's"))
+    path = Path("/proc/sys/net/core/rmem_max")
+    if path.exists():
+        size = int(path.read_text())
+        advice = f"sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER}" if size < RECEIVE_BUFFER else ""
+        found.append(Finding(
+            section="middleware", name="net.core.rmem_max", value=f"{size / 2**20:.1f} MiB", advice=advice
+        ))  # fmt: skip
+    profile = os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE", "")
+    if rmw in ("", "rmw_fastrtps_cpp"):
+        advice = "" if profile else "set it to config/fastdds.xml: the default segment is smaller than a token message"
+        value = profile or "not set"
+        found.append(Finding(section="middleware", name="FASTDDS_DEFAULT_PROFILES_FILE", value=value, advice=advice))
+    return found
+
+
+def _engines() -> list[Finding]:
+    found = []
+    for name in ENGINES:
+        backend = get_backend(name)
+        for precision in backend.PRECISIONS:
+            lacking = backend.missing(precision)
+            value = f"no: needs {lacking}" if lacking else "runs here"
+            found.append(Finding(section="engines", name=f"{name} {precision}", value=value))
+    name, precision, reason = next(choice for choice in candidates() if not get_backend(choice[0]).missing(choice[1]))
+    found.append(Finding(section="engines", name="auto", value=f"{name} {precision}: {reason}"))
+    return found
+
+
+def _problem(name: str, value: str, advice: str, *, broken: bool = True) -> Finding:
+    return Finding(section="combinations", name=name, value=value, advice=advice, broken=broken)
+
+
+def _number(version: str) -> tuple[int, int]:
+    """Major and minor."""
+    parts = version.split("+")[0].split(".")
+    return int(parts[0]), int(parts[1])

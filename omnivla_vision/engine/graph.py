@@ -1,0 +1,54 @@
+"""The network with its entry in front, as every engine runs it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from omnivla_vision.backbone import Backbone
+from omnivla_vision.engine.base import EngineSpec
+from omnivla_vision.presets import InputStack
+
+# Raise it when the numbers that a graph computes change: bundles of older graphs are then not found any more.
+GRAPH_VERSION = 1
+
+
+class Normalize(nn.Module):
+    """uint8 [B, 3, S, S] pixels -> float32 [B, 3 * encoders, S, S], with the arithmetic of `preprocess`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, inputs: InputStack) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([spec.mean for spec in inputs.encoders]).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor([spec.std for spec in inputs.encoders]).view(-1, 1, 1))
+        self.encoders = len(inputs.encoders)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        unit = pixels.float() / 255
+        return (unit.repeat(1, self.encoders, 1, 1) - self.mean) / self.std
+
+
+class Graph(nn.Module):
+    """Input tensors as `spec.entry` says -> float32 [B, tokens_per_image, width].
+
+    `dtype` is what the activations are computed in; the normalization before and the tokens after are float32.
+    """
+
+    def __init__(self, backbone: Backbone, spec: EngineSpec, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.entry = nn.ModuleList(
+            Normalize(inputs) if spec.entry == "uint8" else nn.Identity() for inputs in spec.preset.inputs
+        )
+        self.dtype = dtype
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        stacks = [entry(tensor).to(self.dtype) for entry, tensor in zip(self.entry, inputs, strict=True)]
+        return self.backbone(*stacks).float()
+
+
+def example_inputs(spec: EngineSpec, device: str = "cpu") -> tuple[Tensor, ...]:
+    """Input tensors of the right shapes, for tracing."""
+    return tuple(torch.zeros(shape, dtype=spec.input_dtype, device=device) for shape in spec.input_shapes)

@@ -1,0 +1,91 @@
+"""torch's inductor ahead of time: a compiled package with the packed weights inside; no compiler at start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import _inductor as inductor  # its ahead-of-time functions have no public name
+
+from omnivla_vision.backbone import Backbone
+from omnivla_vision.engine import machine
+from omnivla_vision.engine.base import EngineSpec, EngineUnavailableError, Entry
+from omnivla_vision.engine.cuda_graph import CudaGraph
+from omnivla_vision.engine.graph import Graph, example_inputs
+
+NAME = "inductor"
+PRECISIONS = ("float32", "bfloat16", "float16")
+PACKAGE = "model.pt2"
+
+
+class InductorEngine:
+    """Runs an AOTInductor package; on a GPU, its kernels are recorded once and replayed as a CUDA graph."""
+
+    name = NAME
+    notice = ""
+
+    def __init__(self, package: Path, spec: EngineSpec) -> None:
+        self.precision = spec.precision
+        self.entry: Entry = spec.entry
+        self._spec = spec
+        model = inductor.aoti_load_package(str(package))
+        self._model: Any = CudaGraph(model, example_inputs(spec, "cuda")) if torch.cuda.is_available() else model
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        self._spec.check(inputs)
+        with torch.inference_mode():
+            tokens: Tensor = self._model(*inputs)
+            return tokens.cpu()
+
+
+def missing(precision: str) -> str:
+    """What this machine lacks to run a package; `build` also needs a C++ compiler."""
+    if not hasattr(inductor, "aoti_load_package"):
+        return "torch 2.8 or newer, with AOTInductor"
+    if precision == "bfloat16" and not torch.cuda.is_available() and not machine.has_bfloat16():
+        return "a CPU with bfloat16 instructions (avx512_bf16 or amx_bf16), or a GPU"
+    if precision == "float16" and not torch.cuda.is_available():
+        return "a GPU: this is not a format that CPUs are fast in"
+    return ""
+
+
+def versions() -> dict[str, str]:
+    """What a package depends on."""
+    return {"torch": torch.__version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+
+
+def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
+    """Export, compile and package.
+
+    Raises:
+        EngineUnavailableError: there is no C++ compiler.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise EngineUnavailableError(
+            f"engine inductor: building needs a C++ compiler, and found no {compiler!r}; install g++, or bring a "
+            "bundle that was built on the same kind of machine"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = getattr(torch, spec.precision)
+    graph = Graph(backbone, spec, dtype)
+    graph.backbone.to(device, dtype)
+    graph.entry.to(device)
+    with torch.no_grad():
+        program = torch.export.export(graph, example_inputs(spec, device))
+        inductor.aoti_compile_and_package(
+            program,
+            package_path=str(folder / PACKAGE),
+            # freezing packs the weights for oneDNN; without dynamic threads, this machine's number is compiled in.
+            inductor_configs={"freezing": True, "cpp.dynamic_threads": True},
+        )
+
+
+def load(folder: Path, spec: EngineSpec) -> InductorEngine:
+    """Open the package. Its shared library is code: the bundle's checksums and ownership vouch for it."""
+    return InductorEngine(folder / PACKAGE, spec)

@@ -1,0 +1,122 @@
+"""oneDNN's matrix products on weights packed once for this CPU: no compiler, and the fastest engine without a GPU.
+
+torch's own linear layer takes MKL for float32, at half of oneDNN's speed on AMD, and repacks bfloat16 weights on every
+call. The products here are true float32 whatever `torch.set_float32_matmul_precision` says, true bfloat16, or int8.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from omnivla_vision.backbone import Backbone
+from omnivla_vision.engine import machine
+from omnivla_vision.engine.base import EngineSpec, Entry
+from omnivla_vision.engine.fold import folded_shell
+from omnivla_vision.engine.graph import Graph
+from omnivla_vision.engine.packed import PackedBlock, PackedInt8Linear, PackedLinear, quantize_rows
+from omnivla_vision.vit import Block, VisionTransformer
+
+NAME = "onednn"
+PRECISIONS = ("float32", "bfloat16", "int8")
+WEIGHTS = "weights.safetensors"
+
+
+class OneDnnEngine:
+    """A backbone whose linear layers are packed."""
+
+    name = NAME
+    notice = ""
+
+    def __init__(self, backbone: Backbone, spec: EngineSpec) -> None:
+        self.precision = spec.precision
+        self.entry: Entry = spec.entry
+        self._spec = spec
+        self._graph = Graph(backbone, spec, activation_dtype(spec.precision))
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        self._spec.check(inputs)
+        with torch.inference_mode():
+            return self._graph(*inputs)
+
+
+def activation_dtype(precision: str) -> torch.dtype:
+    """What the layers hand to each other. int8 quantizes at each product's door, and only there."""
+    if precision == "int8":
+        return torch.bfloat16 if machine.has_bfloat16() else torch.float32
+    return getattr(torch, precision)
+
+
+def missing(precision: str) -> str:
+    """What this machine lacks."""
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
+        return "a torch with oneDNN (mkldnn)"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return "an x86 CPU: on Arm, torch's linear layer calls the Arm Compute Library by itself (engine eager)"
+    if precision == "bfloat16" and not machine.has_bfloat16():
+        return "a CPU with bfloat16 instructions (avx512_bf16 or amx_bf16)"
+    if precision == "int8" and not machine.has_int8():
+        return "a CPU with 8-bit dot products (avx512_vnni, avx_vnni or amx_int8)"
+    return ""
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    return {"torch": torch.__version__}
+
+
+def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
+    """Store the weights in the engine's precision, not packed: oneDNN's layouts are its own affair."""
+    dtype = activation_dtype(spec.precision)
+    linears = {name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in backbone.state_dict().items():
+        layer, _, kind = name.rpartition(".")
+        if spec.precision == "int8" and layer in linears:
+            if kind == "weight":
+                tensors[name], tensors[f"{layer}.scale"] = quantize_rows(tensor)
+            else:
+                tensors[name] = tensor
+        else:
+            tensors[name] = tensor.to(dtype)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
+
+
+def load(folder: Path, spec: EngineSpec) -> OneDnnEngine:
+    """Read and pack the weights layer by layer, so that no second copy of them is ever in memory."""
+    backbone = folded_shell(spec.preset)
+    # Not mapped into memory: pages of the file would count as this process's for as long as the mapping lives.
+    with safe_open(folder / WEIGHTS, framework="pt") as weights:
+        for name, encoder in backbone.encoders.items():
+            _pack(cast(VisionTransformer, encoder), f"encoders.{name}", spec, weights.get_tensor)
+    return OneDnnEngine(backbone.requires_grad_(False), spec)
+
+
+def _pack(encoder: VisionTransformer, prefix: str, spec: EngineSpec, read: Callable[[str], Tensor]) -> None:
+    """Replace an encoder's linear layers by packed ones and its blocks by fused ones; read its other parameters."""
+    rows = spec.images * (encoder.spec.grid**2 + encoder.spec.prefix_tokens)
+    for name, module in list(encoder.named_modules()):
+        if isinstance(module, nn.Linear):
+            path = f"{prefix}.{name}"
+            weight, bias = read(f"{path}.weight"), read(f"{path}.bias").clone()
+            packed: nn.Module
+            if spec.precision == "int8":
+                scale = read(f"{path}.scale").clone()
+                packed = PackedInt8Linear(weight, scale, bias, rows, activation_dtype(spec.precision))
+            else:
+                packed = PackedLinear(weight, bias, rows)
+            encoder.set_submodule(name, packed)
+    for name, _ in list(encoder.named_parameters()):
+        owner, _, leaf = name.rpartition(".")
+        parameter = nn.Parameter(read(f"{prefix}.{name}").clone(), requires_grad=False)
+        setattr(encoder.get_submodule(owner), leaf, parameter)
+    for index, block in enumerate(encoder.blocks):
+        if type(block) is Block:
+            encoder.blocks[index] = PackedBlock(block)

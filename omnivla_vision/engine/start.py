@@ -1,0 +1,197 @@
+"""From a bundle to a running engine: built if there is none, checked, started, held against the reference."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from omnivla_vision.backbone import Backbone
+from omnivla_vision.engine import machine, parity
+from omnivla_vision.engine.base import (
+    Backend,
+    Engine,
+    EngineError,
+    EngineFailedError,
+    EngineSpec,
+    EngineUnavailableError,
+    UnknownEngineError,
+)
+from omnivla_vision.engine.bundle import Bundle, check
+from omnivla_vision.engine.fold import fold
+from omnivla_vision.engine.graph import GRAPH_VERSION
+from omnivla_vision.engine.memory import require_memory
+from omnivla_vision.engine.parity import EncoderParity
+from omnivla_vision.engine.store import BundleStore
+from omnivla_vision.presets import Preset
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("eager", "onednn", "inductor", "onnxruntime", "tensorrt")
+REFERENCE = "reference.safetensors"
+
+
+def get_backend(name: str) -> Backend:
+    """Look an engine's module up.
+
+    Raises:
+        UnknownEngineError: no such engine; the message lists the known ones.
+    """
+    if name not in ENGINES:
+        raise UnknownEngineError(f"unknown engine {name!r}; expected auto or one of {', '.join(ENGINES)}")
+    return cast(Backend, importlib.import_module(f"omnivla_vision.engine.{name}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """An engine that passed the gate, what it was built for, and the bundle that it came from."""
+
+    engine: Engine
+    spec: EngineSpec
+    bundle: Bundle
+
+
+def start(
+    backbone: Backbone | Callable[[], Backbone], spec: EngineSpec, name: str, fingerprint: str, store: BundleStore
+) -> Started:
+    """Start one engine from its bundle, which is built first if there is none.
+
+    Raises:
+        As `select.build_engine`.
+    """
+    backend = get_backend(name)
+    require(backend, spec.precision)
+
+    def build(folder: Path) -> dict[str, Any]:
+        started = time.perf_counter()
+        require_memory(name, spec.preset)
+        logger.info("%s: reading the weights", name)
+        network = backbone if isinstance(backbone, Backbone) else backbone()
+        reference = _reference(network, fingerprint, store)
+        logger.info("%s: building in %s", name, spec.precision)
+        with _failures(name, spec, "built"):
+            backend.build(fold(network), spec, folder)
+        del network
+        # Before the bundle exists: one that fails is never sealed.
+        logger.info("%s: comparing with the reference", name)
+        with _failures(name, spec, "started"):
+            built = backend.load(folder, spec)
+        measured = parity.check(built, spec, reference)
+        save_file({"tokens": reference}, folder / REFERENCE)
+        return {"build_s": round(time.perf_counter() - started, 2), "parity": [asdict(result) for result in measured]}
+
+    bundle = store.get(bundle_key(backend, spec, fingerprint), build)
+    return _load(backend, spec, bundle, parity.START_IMAGES)[0]
+
+
+def verify(folder: Path) -> tuple[Started, tuple[EncoderParity, ...]]:
+    """Check a bundle in every way there is, and run its engine on all the fixed images.
+
+    Raises:
+        BundleError: damaged, foreign, or made for other versions or another machine than this.
+        EngineUnavailableError: its engine cannot run here.
+        ParityError: its tokens are not the reference's.
+    """
+    key = check(folder).key
+    backend = get_backend(str(key["engine"]))
+    require(backend, key["precision"])
+    spec = EngineSpec(
+        preset=_rebuild(Preset, key["preset"]), precision=key["precision"], images=key["images"], entry=key["entry"]
+    )
+    return _load(backend, spec, check(folder, bundle_key(backend, spec, key["weights"])), None)
+
+
+def _load(
+    backend: Backend, spec: EngineSpec, bundle: Bundle, images: tuple[int, ...] | None
+) -> tuple[Started, tuple[EncoderParity, ...]]:
+    """Start a checked bundle's engine and let it through the gate."""
+    with _failures(backend.NAME, spec, "started"):
+        engine = backend.load(bundle.path, spec)
+    results = parity.check(engine, spec, load_file(bundle.path / REFERENCE)["tokens"], images)
+    return Started(engine=engine, spec=spec, bundle=bundle), results
+
+
+def _reference(backbone: Backbone, fingerprint: str, store: BundleStore) -> Tensor:
+    """The reference tokens of these weights, which bundles of several engines share: computed once, kept in each."""
+
+    def build(folder: Path) -> dict[str, Any]:
+        logger.info("computing the reference tokens")
+        save_file({"tokens": parity.reference_tokens(backbone)}, folder / REFERENCE)
+        return {}
+
+    key = {
+        "weights": fingerprint,
+        "preset_name": backbone.preset.name,
+        "preset": asdict(backbone.preset),
+        "engine": "reference",
+        "precision": "float32",
+        "versions": {"torch": torch.__version__},
+        "machine": machine.facts(),
+        "parity_images": parity.parity_images_id(),
+    }
+    return load_file(store.get(key, build).path / REFERENCE)["tokens"]
+
+
+def require(backend: Backend, precision: str) -> None:
+    """Refuse an engine that cannot run here.
+
+    Raises:
+        EngineUnavailableError: the precision is not one of the engine's, or the machine lacks something.
+    """
+    if precision not in backend.PRECISIONS:
+        raise EngineUnavailableError(
+            f"engine {backend.NAME} does not compute in {precision}; it offers {', '.join(backend.PRECISIONS)}"
+        )
+    lacking = backend.missing(precision)
+    if lacking:
+        raise EngineUnavailableError(f"engine {backend.NAME} cannot run in {precision} here: it needs {lacking}")
+
+
+def bundle_key(backend: Backend, spec: EngineSpec, fingerprint: str) -> dict[str, Any]:
+    """Everything that a bundle's content depends on."""
+    return {
+        "weights": fingerprint,
+        "preset_name": spec.preset.name,
+        "preset": asdict(spec.preset),
+        "graph_version": GRAPH_VERSION,
+        "engine": backend.NAME,
+        "precision": spec.precision,
+        "images": spec.images,
+        "entry": spec.entry,
+        "versions": backend.versions(),
+        "machine": machine.facts(),
+        "parity_images": parity.parity_images_id(),
+    }
+
+
+@contextmanager
+def _failures(name: str, spec: EngineSpec, verb: str) -> Iterator[None]:
+    """Name the engine in whatever its library raises, so that `auto` can go on and a user knows where to look."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineFailedError(
+            f"engine {name} in {spec.precision} could not be {verb}: {type(error).__name__}: {error}; "
+            "choose another engine, or `auto`"
+        ) from error
+
+
+def _rebuild(kind: Any, value: Any) -> Any:
+    """A dataclass again, from what `asdict` and JSON made of it: tuples have become lists."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{field.name: _rebuild(hints[field.name], value[field.name]) for field in fields(kind)})
+    if get_origin(kind) is tuple:
+        return tuple(_rebuild(get_args(kind)[0], item) for item in value)
+    return value

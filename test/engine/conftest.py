@@ -1,0 +1,50 @@
+"""A network small enough to build every engine many times, with the structure of the real one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from omnivla_vision.backbone import Backbone, build_backbone
+from omnivla_vision.engine import parity
+from omnivla_vision.presets import Preset, get_preset
+from omnivla_vision.random_weights import fill_random
+
+FINGERPRINT = "random, seed 0"
+
+
+def shallow(name: str, depth: int) -> Preset:
+    """A preset with fewer blocks, `depth` counted as timm does."""
+    preset = get_preset(name)
+    encoders = tuple(dataclasses.replace(spec, depth=depth) for spec in preset.encoders)
+    return dataclasses.replace(preset, encoders=encoders)
+
+
+def small_backbone(preset: Preset) -> Backbone:
+    backbone = build_backbone(preset)
+    fill_random(backbone, seed=0)
+    return backbone
+
+
+@pytest.fixture(scope="session")
+def preset() -> Preset:
+    """Three blocks per encoder of the small pair, two input sizes."""
+    return shallow("small", 4)
+
+
+@pytest.fixture(scope="session")
+def backbone(preset: Preset) -> Backbone:
+    return small_backbone(preset)
+
+
+@pytest.fixture(scope="session")
+def reference(backbone: Backbone) -> torch.Tensor:
+    return parity.reference_tokens(backbone)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "bundles"

@@ -1,0 +1,124 @@
+"""build, verify, bench and doctor, run as a user runs them, on a network of a few blocks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from omnivla_vision import doctor
+from omnivla_vision.backbone import Backbone
+from omnivla_vision.bench.work import operations
+from omnivla_vision.engine import onednn
+from omnivla_vision.presets import get_preset
+
+MAIN = "import sys; from omnivla_vision.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False
+    )
+
+
+def test_build_then_verify_then_a_flipped_byte(store: Path) -> None:
+    build = ("build", "random", "--preset", "small", "--engine", "eager", "--precision", "float32")
+    first = run(*build, "--bundle-dir", store)
+    assert first.returncode == 0, first.stderr
+    assert f"eager in float32 is ready in {store}" in first.stdout
+    (bundle,) = store.glob("small-eager-float32-*")
+    verified = run("verify", bundle)
+    assert verified.returncode == 0, verified.stderr
+    assert "whole, and of this machine; eager in float32" in verified.stdout
+    assert "siglip: token cosine min 1.0000000" in verified.stdout
+    with (bundle / "weights.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    refused = run("verify", bundle)
+    assert refused.returncode == 1
+    assert "weights.safetensors: found" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_an_engine_that_cannot_run_is_an_error_with_its_reason(store: Path) -> None:
+    result = run("build", "random", "--preset", "small", "--engine", "tensorrt", "--bundle-dir", store)
+    assert result.returncode == 1
+    assert "engine tensorrt cannot run in float32 here: it needs" in result.stderr
+
+
+def test_bench_measures_and_writes_what_it_measured(store: Path, tmp_path: Path) -> None:
+    report_file, chart = tmp_path / "bench.json", tmp_path / "bench.png"
+    engine = "eager" if onednn.missing("float32") else "onednn"
+    result = run(
+        "bench", "--preset", "small", "--depth", 3, "--engine", engine, "--precision", "float32", "--rounds", 2,
+        "--bundle-dir", store, "--json", report_file, "--chart", chart,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads(report_file.read_text())
+    assert [(row["engine"], row["precision"], row["images"]) for row in report["results"]] == [
+        (engine, "float32", 1),
+        (engine, "float32", 2),
+    ]
+    for row in report["results"]:
+        assert set(row) == {
+            "engine", "precision", "images", "latency_ms", "fps", "speedup_vs_reference", "fraction_of_roof", "rss_mb",
+            "load_s", "build_s", "parity",
+        }  # fmt: skip
+        assert row["latency_ms"]["count"] == 6
+        assert row["fps"] == pytest.approx(1000 / row["latency_ms"]["median"], rel=0.01)
+        assert row["parity"]["siglip"]["relative_l2"] < 1e-5
+    single = report["results"][0]["latency_ms"]["median"]
+    work = report["gflop_per_image"] * 1e9
+    if report["roof"]["float32"]:
+        expected = work / (single / 1e3) / (report["roof"]["float32"] * 1e9)
+        assert report["results"][0]["fraction_of_roof"] == pytest.approx(expected, rel=0.02)
+    if report["reference"]:
+        assert report["reference"]["latency_ms"]["count"] == 4
+    assert report["machine"]["torch"]
+    with Image.open(chart) as picture:
+        assert picture.format == "PNG"
+
+
+def test_operations_are_those_that_are_executed() -> None:
+    """As torch counts them while the network runs."""
+    preset = get_preset("dinosiglip-224")
+    with torch.device("meta"):
+        backbone, stack = Backbone(preset), torch.empty(1, 6, 224, 224)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        backbone(stack)
+    assert operations(preset) == counter.get_total_flops()
+
+
+def test_doctor_reports_and_finds_nothing_broken_here() -> None:
+    result = run("doctor")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "onednn bfloat16" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("versions", "distro", "name"),
+    [
+        ({"numpy": "2.1.0", "cv_bridge": "present"}, "humble", "NumPy 2 with cv_bridge"),
+        ({"numpy": "2.1.0", "torch": "2.2.0"}, "", "NumPy 2 with torch before 2.3"),
+        ({"torch-tensorrt": "2.8.0"}, "", "torch-tensorrt 2.8.0 with torch 2.13.0"),
+        ({"onnxruntime": "1.20", "onnxruntime-gpu": "1.20"}, "", "onnxruntime beside onnxruntime-gpu"),
+    ],
+)
+def test_doctor_knows_what_breaks(
+    versions: dict[str, str], distro: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", distro)
+    healthy = dict.fromkeys(doctor.PACKAGES, "") | {"numpy": "1.26.4", "torch": "2.13.0"}
+    assert not any(finding.broken for finding in doctor._combinations(healthy))
+    found = [finding for finding in doctor._combinations(healthy | versions) if finding.broken]
+    assert name in [finding.name for finding in found]
+    assert all(finding.advice for finding in found)

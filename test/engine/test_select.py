@@ -1,0 +1,194 @@
+"""Choosing an engine, and refusing one, in words that say what is missing."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from omnivla_vision.backbone import Backbone
+from omnivla_vision.engine import eager, machine, onednn, onnxruntime, parity, select, tensorrt
+from omnivla_vision.engine.base import (
+    Engine,
+    EngineFailedError,
+    EngineSpec,
+    EngineUnavailableError,
+    UnknownEngineError,
+)
+from omnivla_vision.engine.bundle import StaleBundleError
+from omnivla_vision.engine.fold import fold
+from omnivla_vision.engine.memory import NotEnoughMemoryError
+from omnivla_vision.engine.parity import ParityError
+from omnivla_vision.engine.select import build_engine
+from omnivla_vision.engine.start import verify
+from omnivla_vision.preprocess import Preprocessor
+from omnivla_vision.presets import Preset
+from omnivla_vision.vit import LayerScale
+
+from .conftest import FINGERPRINT, shallow, small_backbone
+
+
+@pytest.fixture
+def build(backbone: Backbone, preset: Preset, store: Path):
+    def build(engine: str = "auto", precision: str = "auto", fingerprint: str = FINGERPRINT) -> Engine:
+        return build_engine(
+            backbone, preset=preset, fingerprint=fingerprint, engine=engine, precision=precision, bundle_dir=store
+        )
+
+    return build
+
+
+def test_auto_takes_bfloat16_where_the_cpu_has_it(build, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    if onednn.missing("float32"):
+        pytest.skip(onednn.missing("float32"))
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+    with caplog.at_level(logging.INFO):
+        engine = build()
+    assert (engine.name, engine.precision, engine.notice) == ("onednn", "float32", "")
+    assert "engine onednn in float32: this CPU has no faster format" in caplog.text
+    monkeypatch.undo()
+    if machine.has_bfloat16():
+        assert build().precision == "bfloat16"
+        assert build(precision="float32").precision == "float32"
+
+
+def test_auto_falls_back_and_says_so(build, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """An engine whose build breaks, one whose tokens are wrong, one that is missing: then the reference itself."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    def wrong_tokens(folder: Path, spec) -> Engine:
+        engine = eager.load(folder, spec)
+        next(engine._graph.backbone.parameters()).mul_(-1)
+        return engine
+
+    names = {"onnxruntime": "float32", "onednn": "float32", "tensorrt": "float16", "eager": "float32"}
+    monkeypatch.setattr(select, "candidates", lambda: [(name, precision, "") for name, precision in names.items()])
+    monkeypatch.setattr(onnxruntime, "missing", lambda _: "")
+    monkeypatch.setattr(onnxruntime, "versions", dict)
+    monkeypatch.setattr(onnxruntime, "build", broken)
+    monkeypatch.setattr(onednn, "missing", lambda _: "")
+    monkeypatch.setattr(onednn, "load", wrong_tokens)
+    monkeypatch.setattr(onednn, "build", eager.build)
+    engine = build()
+    assert (engine.name, engine.precision) == ("eager", "float32")
+    for part in (
+        "eager in float32 instead of onnxruntime in float32: ",
+        "could not be built: RuntimeError: no kernel image is available",
+        "instead of onednn in float32: ",
+        "token cosine min",
+        "instead of tensorrt in float16: ",
+    ):
+        assert part in engine.notice
+        assert part.removeprefix("eager in float32 ").removeprefix("instead of ") in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "message"),
+    [
+        ("eager", "int8", "eager does not compute in int8; it offers float32, bfloat16, float16"),
+        ("tensorrt", "float32", "tensorrt cannot run in float32 here: it needs an NVIDIA GPU"),
+        ("tensorrt", "auto", "tensorrt cannot run in float32 here: it needs an NVIDIA GPU"),
+        ("auto", "float16", "auto has no engine for float16 here"),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_named_engine_that_cannot_run_names_what_is_missing(build, engine, precision, message, store: Path) -> None:
+    with pytest.raises(EngineUnavailableError, match=message):
+        build(engine, precision)
+    assert not list(store.glob("*"))
+
+
+def test_a_named_engine_is_never_replaced(build, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    load = eager.load
+
+    def lose_a_block(folder: Path, spec) -> Engine:
+        engine = load(folder, spec)
+        encoder = engine._graph.backbone.encoders["siglip"]
+        encoder.blocks = encoder.blocks[:-1]
+        return engine
+
+    monkeypatch.setattr(eager, "load", lose_a_block)
+    with pytest.raises(ParityError, match="siglip: token cosine"):
+        build("eager", "float32")
+    assert not list(store.glob("small-eager-*")), "a refused engine was kept"
+
+
+def test_a_library_that_breaks_is_named(build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(eager, "build", broken)
+    with pytest.raises(EngineFailedError, match="engine eager in float32 could not be built: RuntimeError: out of mem"):
+        build("eager", "float32")
+
+
+def test_a_build_that_cannot_fit_is_refused_with_the_numbers(build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory_bytes", lambda *_: 100_000_000)
+    with pytest.raises(NotEnoughMemoryError, match=r"takes about 0\.\d GB of memory, and 0\.1 GB are available"):
+        build("eager", "float32")
+
+
+def test_verify_takes_a_bundle_for_what_it_says_it_is(build, preset: Preset, store: Path) -> None:
+    build("eager", "float32")
+    (bundle,) = store.glob("small-eager-*")
+    started, results = verify(bundle)
+    assert started.spec == EngineSpec(preset=preset, precision="float32")
+    assert [result.encoder for result in results] == ["dinov2", "siglip"]
+
+
+def test_a_bundle_of_another_machine_is_stale(build, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    build("eager", "float32")
+    monkeypatch.setattr(machine, "facts", lambda: {"machine": "riscv64"})
+    (bundle,) = store.glob("small-eager-*")
+    with pytest.raises(StaleBundleError, match=r"expected \{'machine': 'riscv64'\}"):
+        verify(bundle)
+
+
+def test_unknown_names(build) -> None:
+    with pytest.raises(UnknownEngineError, match="unknown engine 'onnx'; expected auto or one of eager"):
+        build("onnx")
+    with pytest.raises(UnknownEngineError, match="unknown precision 'fp16'; expected auto or one of float32"):
+        build("eager", "fp16")
+
+
+def test_the_gate_stands_at_every_start(build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle whose files are whole, on a machine that computes something else with them."""
+    build("eager", "float32")
+    original = parity.Preprocessor.pixels
+    monkeypatch.setattr(
+        parity.Preprocessor, "pixels", lambda self, images: tuple(pixels.flip(1) for pixels in original(self, images))
+    )
+    with pytest.raises(ParityError):
+        build("eager", "float32")
+
+
+def test_other_weights_are_another_bundle(build, store: Path) -> None:
+    build("eager", "float32")
+    build("eager", "float32", "other weights")
+    assert len(list(store.glob("small-eager-*"))) == 2
+    assert len(list(store.glob("small-reference-*"))) == 2
+
+
+@pytest.mark.parametrize("module", [eager, onednn, onnxruntime, tensorrt])
+def test_what_is_missing_is_a_phrase(module: ModuleType) -> None:
+    for precision in module.PRECISIONS:
+        assert not module.missing(precision).endswith(".")
+
+
+@pytest.mark.parametrize("name", ["small", "dinosiglip-224"])
+def test_folding_changes_nothing_but_the_number_of_operations(name: str) -> None:
+    preset = shallow(name, 3)
+    backbone = small_backbone(preset)
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    folded = fold(backbone)
+    stacks = Preprocessor(preset)([parity.parity_images()[0]])
+    with torch.inference_mode():
+        expected, found = backbone(*stacks), folded(*stacks)
+    assert 0 < (found - expected).norm() < 2e-6 * expected.norm()
+    assert not any(isinstance(module, LayerScale) for module in folded.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict().items())

@@ -1,0 +1,69 @@
+"""torch-tensorrt's partitioner on the full-size pair, for the versions of a Jetson Orin and for the newest.
+
+This shows that every operator has a converter and that each encoder becomes one engine. It does not show that the
+engine computes the right numbers: that is the gate's work, on a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent / "tensorrt_dryrun"
+ROOT = HERE.parents[2]
+# Where `make` puts each version of torch-tensorrt: .venv-tensorrt/<version>, and the TensorRT it calls.
+VERSIONS = {"2.8.0": 10, "2.13.0": 11}
+ENCODERS = ("dinov2", "siglip")
+CASES = [",".join(case) for case in product(("float16", "float32"), ("1", "2"), ("uint8", "stack"))]
+UNCONVERTIBLE = "float16,1,uint8,unconvertible"
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def partitions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """The dry run's results, of all cases in one process."""
+    version = request.param
+    installed = ROOT / ".venv-tensorrt" / version
+    if not (installed / "torch_tensorrt").is_dir():
+        pytest.skip(f"torch-tensorrt {version} is not installed: make .venv-tensorrt/{version}")
+    compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
+    stubs = tmp_path_factory.mktemp("stubs")
+    for library in ("nvinfer", "nvinfer_plugin", "nvonnxparser"):
+        name = f"lib{library}.so.{VERSIONS[version]}"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", stubs / name, HERE / "nvinfer_stub.c"],
+            check=True,
+        )
+    result = subprocess.run(
+        [sys.executable, HERE / "dryrun.py", "dinosiglip-224", *CASES, UNCONVERTIBLE],
+        env={**os.environ, "LD_LIBRARY_PATH": str(stubs), "PYTHONPATH": f"{ROOT}:{installed}"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(result.stdout.split("RESULT ")[-1])
+
+
+@pytest.mark.slow
+def test_every_encoder_is_one_engine_with_every_operator(partitions: dict[str, dict]) -> None:
+    for case in CASES:
+        assert set(partitions[case]) == set(ENCODERS)
+        for encoder, found in partitions[case].items():
+            assert found["engines"] == 1, (case, encoder, found)
+            assert found["converted"] == found["operators"], (case, encoder, found)
+            # Some hundred at least: an empty graph would be fully converted, too.
+            assert found["operators"] > 500, (case, encoder, found)
+
+
+@pytest.mark.slow
+def test_an_operator_without_converter_shows(partitions: dict[str, dict]) -> None:
+    for found in partitions[UNCONVERTIBLE].values():
+        assert found["converted"] < found["operators"]
