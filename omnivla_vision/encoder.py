@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,15 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnivla_vision.backbone import build_backbone
 from omnivla_vision.engine.base import Engine
-from omnivla_vision.engine.eager import EagerEngine
+from omnivla_vision.errors import VisionError
 from omnivla_vision.goal import EncodedGoal, Goal
+from omnivla_vision.layout import TokenLayout, token_layout
 from omnivla_vision.preprocess import Preprocessor
-from omnivla_vision.presets import Preset
-from omnivla_vision.random_weights import fill_random
+from omnivla_vision.projector import Projector
+from omnivla_vision.spec import Preset
 
 Image = NDArray[np.uint8]
+GOAL = "goal"
+
+
+class ImageCountError(VisionError):
+    """An encoder was given more or fewer images than it has cameras, or a goal although it takes none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +43,15 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSet:
-    """Tokens of one frame: float32 [2 * tokens_per_image, width], the current image first, then the goal.
+    """Tokens of one frame: float32 [layout.rows, layout.width], the cameras' images first, then the goal.
 
-    Without a goal its rows are zeros and `goal` is None. `stage_ms` holds the milliseconds of each stage.
+    Without a goal its rows are zeros, in projected space too, and `goal` is None. `fused` are the tokens before the
+    projector; in fused space, `tokens` itself. `stage_ms` holds the milliseconds of each stage.
     """
 
     tokens: Tensor
+    fused: Tensor
+    layout: TokenLayout
     goal: Goal | None
     provenance: Provenance
     stage_ms: dict[str, float] = field(default_factory=dict)
@@ -52,16 +60,46 @@ class TokenSet:
 class VisionEncoder:
     """Encodes camera frames against a goal that is set now and then.
 
-    Not thread-safe: one thread calls it. Every image goes through the network in a batch of one, so that the tokens of
-    a cached goal are bit-equal to freshly computed ones.
+    Not thread-safe: one thread calls it. The goal goes through the network in a batch of its own, so that its cached
+    tokens are bit-equal to freshly computed ones.
+
+    Args:
+        engine: runs the preset's backbone on one image.
+        preset: what the engine runs, with the normalization in force.
+        weights: "random" or "checkpoint".
+        fingerprint: of the weights.
+        cameras: what `encode` is given, one name per image: one for OmniVLA and OpenVLA, several for OpenVLA-OFT.
+        takes_goal: whether the goal's rows follow; OpenVLA has none.
+        projector: brings the tokens to the language model's width; None leaves them fused.
+        batch_engine: runs the backbone on the images of all cameras at once; `engine` if None.
     """
 
-    def __init__(self, engine: Engine, preset: Preset, *, weights: str, fingerprint: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        preset: Preset,
+        *,
+        weights: str,
+        fingerprint: str,
+        cameras: Sequence[str] = ("current",),
+        takes_goal: bool = True,
+        projector: Projector | None = None,
+        batch_engine: Engine | None = None,
+    ) -> None:
         self.preset = preset
         self.goal_encodes = 0
+        self.cameras = tuple(cameras)
+        self.takes_goal = takes_goal
         self._engine = engine
+        self._batch_engine = batch_engine or engine
+        self._projector = projector
         self._preprocess = Preprocessor(preset)
         self._goal: EncodedGoal | None = None
+        self.layout = token_layout(
+            preset,
+            self.cameras + ((GOAL,) if takes_goal else ()),
+            None if projector is None else projector.out_width,
+        )
         self.provenance = Provenance(
             preset=preset.name,
             weights=weights,
@@ -74,59 +112,80 @@ class VisionEncoder:
 
     def warm_up(self) -> None:
         """Run the network once, so that the first frame is not slower than the others."""
-        self._encode(np.zeros((self.preset.inputs[0].size, self.preset.inputs[0].size, 3), np.uint8), {})
+        size = self.preset.inputs[0].size
+        black = np.zeros((size, size, 3), np.uint8)
+        self._project(self._encode(self._batch_engine, [black] * len(self.cameras), {}), {})
 
     def set_goal(self, goal: Goal | None) -> bool:
         """Replace or clear the goal; the tokens of a new picture are computed now, those of the same one kept.
 
         Returns:
             Whether the network ran.
+
+        Raises:
+            ImageCountError: the encoder takes no goal.
         """
+        if goal is not None and not self.takes_goal:
+            raise ImageCountError(
+                "found a goal image; expected none: this encoder was made for the cameras "
+                f"{', '.join(self.cameras)} alone; make one with takes_goal=True"
+            )
         if goal is None:
             self._goal = None
             return False
         if self._goal is not None and self._goal.goal.id == goal.id:
             return False
         # The old goal stays in force until the new one is complete, also when encoding it fails.
-        self._goal = EncodedGoal(goal=goal, tokens=self._encode(goal.rgb, {}))
+        fused = self._encode(self._engine, [goal.rgb], {})
+        self._goal = EncodedGoal(goal=goal, fused=fused, tokens=self._project(fused, {}))
         self.goal_encodes += 1
         return True
 
-    def encode(self, rgb: Image, stage_ms: dict[str, float] | None = None) -> TokenSet:
-        """Encode one camera frame, uint8 [H, W, 3], and put the goal's tokens after it.
+    def encode(self, images: Image | Sequence[Image], stage_ms: dict[str, float] | None = None) -> TokenSet:
+        """Encode one frame of every camera, in one batch, and put the goal's tokens after them.
 
         Args:
-            rgb: the frame.
+            images: uint8 [H, W, 3], one per camera in their order; or one array, for one camera.
             stage_ms: timings of earlier stages, which the returned token set continues.
 
         Raises:
-            NotAnRgbImageError: `rgb` is something else.
+            NotAnRgbImageError: an image is something else.
+            ImageCountError: not one image per camera.
         """
+        frames = [images] if isinstance(images, np.ndarray) else list(images)
+        if len(frames) != len(self.cameras):
+            raise ImageCountError(
+                f"found {len(frames)} image(s); expected {len(self.cameras)}, one for each of {', '.join(self.cameras)}"
+            )
         stage_ms = {} if stage_ms is None else stage_ms
-        current = self._encode(rgb, stage_ms)
+        fused = self._encode(self._batch_engine, frames, stage_ms)
+        tokens = self._project(fused, stage_ms)
         goal = self._goal
-        goal_tokens = torch.zeros_like(current) if goal is None else goal.tokens
+        if self.takes_goal:
+            rows = self.layout.tokens_per_image
+            fused = torch.cat([fused, fused.new_zeros(rows, fused.shape[1]) if goal is None else goal.fused])
+            tokens = torch.cat([tokens, tokens.new_zeros(rows, tokens.shape[1]) if goal is None else goal.tokens])
         return TokenSet(
-            tokens=torch.cat([current, goal_tokens]),
+            tokens=tokens,
+            fused=fused,
+            layout=self.layout,
             goal=None if goal is None else goal.goal,
             provenance=self.provenance,
             stage_ms=stage_ms,
         )
 
-    def _encode(self, rgb: Image, stage_ms: dict[str, float]) -> Tensor:
+    def _encode(self, engine: Engine, images: Sequence[Image], stage_ms: dict[str, float]) -> Tensor:
+        """[len(images) * tokens_per_image, fused width]."""
         with stage(stage_ms, "preprocess"):
-            inputs = self._preprocess.pixels([rgb]) if self._engine.entry == "uint8" else self._preprocess([rgb])
+            inputs = self._preprocess.pixels(images) if engine.entry == "uint8" else self._preprocess(images)
         with stage(stage_ms, "encode"):
-            return self._engine(inputs)[0]
+            return engine(inputs).flatten(0, 1)
 
-
-def random_encoder(preset: Preset, *, seed: int = 0) -> VisionEncoder:
-    """An encoder with seeded random weights, whose tokens mean nothing: announce it wherever it is used."""
-    backbone = build_backbone(preset)
-    fill_random(backbone, seed=seed)
-    return VisionEncoder(
-        EagerEngine(backbone), preset, weights="random", fingerprint=f"weights: random, seed {seed}, {preset.name}"
-    )
+    def _project(self, fused: Tensor, stage_ms: dict[str, float]) -> Tensor:
+        if self._projector is None:
+            return fused
+        with stage(stage_ms, "project"), torch.inference_mode():
+            return self._projector(fused)
 
 
 @contextmanager

@@ -26,9 +26,10 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedGoal:
-    """A goal with its tokens, [tokens_per_image, width]."""
+    """A goal with its tokens, [tokens_per_image, width], and these before the projector."""
 
     goal: Goal
+    fused: Tensor
     tokens: Tensor
 
 

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnivla_vision.cli.weights import add_weights, open_weights
+from omnivla_vision.cli.options import ENGINES, PRECISIONS, add_checkpoint_options, add_seed_option
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -24,12 +24,12 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "reference, and keep it where the node will find it. Nothing is built twice. A build that does not fit into "
         "memory, or whose tokens are wrong, is refused with the numbers.",
     )
-    add_weights(parser)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or file of the weights, hub:NAME, or random")
+    add_checkpoint_options(parser)
+    add_seed_option(parser)
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the network (%(default)s)")
     parser.add_argument(
-        "--engine", default="auto", metavar="E", help="eager, onednn, inductor, onnxruntime, tensorrt (auto)"
-    )
-    parser.add_argument(
-        "--precision", default="auto", metavar="P", help="float32, bfloat16, float16, int8 (the engine's best here)"
+        "--precision", choices=PRECISIONS, default="auto", help="what it computes in (the engine's best here)"
     )
     parser.add_argument("--images", type=int, default=1, metavar="N", help="images per call (%(default)s)")
     parser.add_argument(
@@ -47,8 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     from omnivla_vision.engine.select import build_engine
     from omnivla_vision.engine.store import default_store
+    from omnivla_vision.weights import open_weights
 
-    weights = open_weights(arguments)
+    weights = open_weights(
+        arguments.checkpoint,
+        preset=arguments.preset,
+        seed=arguments.seed,
+        lora_alpha=arguments.lora_alpha or None,
+        encoder_weights=arguments.encoder_weights or None,
+    )
     bundle_dir = arguments.bundle_dir or default_store()
     console = Console(stderr=True)
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
@@ -58,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         engine = build_engine(
             weights.load,
             preset=weights.preset,
-            fingerprint=weights.fingerprint,
+            fingerprint=weights.backbone_fingerprint,
             engine=arguments.engine,
             precision=arguments.precision,
             images=arguments.images,

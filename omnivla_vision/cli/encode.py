@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnivla_vision.presets import DEFAULT_PRESET, PRESETS
+from omnivla_vision.cli.options import add_encoder_options, load
 from omnivla_vision.tokens import DTYPES
 
 if TYPE_CHECKING:
@@ -25,8 +24,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--image", type=Path, required=True, metavar="A", help="the current image (JPEG, PNG, WebP)")
     parser.add_argument("--goal", type=Path, metavar="B", help="the goal image")
-    parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="which encoders (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random weights (%(default)s)")
+    # The reference, not the node's choice for this machine: two machines should agree.
+    add_encoder_options(parser, engine="eager")
+    parser.add_argument("--no-goal", dest="takes_goal", action="store_false", help="no rows for a goal (OpenVLA)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="number format of the file (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
     parser.set_defaults(run=run)
@@ -38,21 +38,18 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
     from safetensors.torch import save_file
 
-    from omnivla_vision.encoder import random_encoder
     from omnivla_vision.goal import Goal
     from omnivla_vision.image_files import read_rgb
-    from omnivla_vision.presets import get_preset
     from omnivla_vision.tokens import pack, unpack_torch
 
     current = read_rgb(arguments.image)
     goal = Goal(rgb=read_rgb(arguments.goal)) if arguments.goal else None
-    encoder = random_encoder(get_preset(arguments.preset), seed=arguments.seed)
-    print(f"RANDOM WEIGHTS (seed {arguments.seed}): the tokens mean nothing", file=sys.stderr)
+    encoder = load(arguments).encoder
     encoder.set_goal(goal)
     token_set = encoder.encode(current)
     # Through the node's own packing, so that the same values are refused and rounded the same way.
     tokens: torch.Tensor = unpack_torch(pack(token_set.tokens, arguments.dtype)).unsqueeze(0)
-    metadata = {**asdict(token_set.provenance), "goal_id": goal.id if goal else ""}
+    metadata = {**asdict(token_set.provenance), "space": token_set.layout.space, "goal_id": goal.id if goal else ""}
     save_file({"tokens": tokens}, arguments.out, metadata=metadata)
     print(f"{arguments.out}: tokens {list(tokens.shape)} {arguments.dtype}")
     return 0

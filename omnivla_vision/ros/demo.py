@@ -31,7 +31,8 @@ CAMERA_TOPIC = "/camera/image_raw/compressed"
 GOAL_TOPIC = "/goal_image/compressed"
 # A name that no robot's topics have, so that a demo on a robot stays apart from what runs there.
 NAMESPACE = "/omnivla_vision_demo"
-STARTUP_TIMEOUT_S = 180.0
+# The first start builds the engine.
+STARTUP_TIMEOUT_S = 600.0
 DRAIN_TIMEOUT_S = 20.0
 
 
@@ -81,7 +82,9 @@ def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None,
     use_shipped_profile(os.environ)
     console.print(f"[bold]{preset_name}[/], [bold red]RANDOM WEIGHTS[/]: right shape, right speed, no meaning")
     node = NodeProcess(
-        parameters={"preset": preset_name}, remappings=[f"__ns:={NAMESPACE}"], log=folder / "vision_node.log"
+        parameters={"preset": preset_name, "bundle_dir": str(folder.resolve() / "engines")},
+        remappings=[f"__ns:={NAMESPACE}"],
+        log=folder / "vision_node.log",
     )
     with node, Probe(namespace=NAMESPACE) as probe:
         with console.status("starting vision_node: making weights, warming up"):

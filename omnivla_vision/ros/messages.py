@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -14,7 +13,6 @@ from std_msgs.msg import Header
 from omnivla_vision.encoder import TokenSet, stage
 from omnivla_vision.images import RawImage
 from omnivla_vision.msg import VisualTokens
-from omnivla_vision.presets import Preset
 from omnivla_vision.tokens import pack
 
 
@@ -47,9 +45,7 @@ def bytes_field(data: NDArray[np.uint8]) -> array.array[int]:
     return field
 
 
-def to_message(
-    tokens: TokenSet, *, header: Header, sequence: int, dtype: str, preset: Preset, image_names: Sequence[str]
-) -> VisualTokens:
+def to_message(tokens: TokenSet, *, header: Header, sequence: int, dtype: str) -> VisualTokens:
     """Pack a token set; the header is the camera image's own, unchanged.
 
     Raises:
@@ -67,13 +63,13 @@ def to_message(
         shape=packed.shape,
         strides=packed.strides,
         byte_offset=packed.byte_offset,
-        image_names=list(image_names),
-        tokens_per_image=preset.tokens_per_image,
-        grid_height=preset.grid,
-        grid_width=preset.grid,
-        space="fused",
-        segment_names=[spec.name for spec in preset.encoders],
-        segment_widths=[spec.width for spec in preset.encoders],
+        image_names=list(tokens.layout.image_names),
+        tokens_per_image=tokens.layout.tokens_per_image,
+        grid_height=tokens.layout.grid,
+        grid_width=tokens.layout.grid,
+        space=tokens.layout.space,
+        segment_names=[segment.name for segment in tokens.layout.segments],
+        segment_widths=[segment.width for segment in tokens.layout.segments],
         goal_valid=tokens.goal is not None,
         goal_id="" if tokens.goal is None else tokens.goal.id,
         goal_stamp=ns_to_stamp(0 if tokens.goal is None else tokens.goal.stamp_ns),

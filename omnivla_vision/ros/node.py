@@ -17,10 +17,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from omnivla_vision.encoder import TokenSet, VisionEncoder, random_encoder
+from omnivla_vision.encoder import TokenSet, VisionEncoder
 from omnivla_vision.errors import VisionError
+from omnivla_vision.loading import load_encoder
 from omnivla_vision.msg import VisualTokens
-from omnivla_vision.presets import get_preset
 from omnivla_vision.ros import parameters, qos
 from omnivla_vision.ros.diagnostics import diagnostics
 from omnivla_vision.ros.messages import raw_image, stamp_to_ns, to_message
@@ -111,19 +111,16 @@ class VisionNode(LifecycleNode):
             self.trigger_activate()
 
     def _load_encoder(self) -> VisionEncoder:
-        if self._settings.threads:
-            torch.set_num_threads(self._settings.threads)
-        preset = get_preset(self._settings.preset)
         started = time.perf_counter()
-        encoder = random_encoder(preset, seed=self._settings.seed)
-        self.get_logger().warning(
-            f"RANDOM WEIGHTS (seed {self._settings.seed}): no checkpoint is loaded, the tokens have the right shape "
-            "and mean nothing. Do not drive a robot with them."
-        )
+        loaded = load_encoder(parameters.encoder_options(self._settings))
+        for warning in loaded.warnings:
+            self.get_logger().warning(warning)
+        encoder = loaded.encoder
         encoder.warm_up()
+        made_by = encoder.provenance
         self.get_logger().info(
-            f"{preset.name} ready in {time.perf_counter() - started:.1f} s: engine {encoder.provenance.engine}, "
-            f"{encoder.provenance.precision}, {torch.get_num_threads()} threads"
+            f"{made_by.preset} ready in {time.perf_counter() - started:.1f} s: engine {made_by.engine}, "
+            f"{made_by.precision}, {torch.get_num_threads()} threads"
         )
         return encoder
 
@@ -155,8 +152,6 @@ class VisionNode(LifecycleNode):
             header=header,
             sequence=self._sequence,
             dtype=self._settings.output_dtype,
-            preset=self._encoder.preset,
-            image_names=("current", "goal"),
         )
         self._tokens.publish(message)
         self._sequence += 1

@@ -9,8 +9,12 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from omnivla_vision.engine.base import PRECISIONS
+from omnivla_vision.engine.start import ENGINES
 from omnivla_vision.errors import VisionError
-from omnivla_vision.presets import DEFAULT_PRESET, PRESETS
+from omnivla_vision.layout import FUSED, SPACES
+from omnivla_vision.loading import EncoderOptions
+from omnivla_vision.presets import DEFAULT_PRESET
 from omnivla_vision.tokens import DTYPES
 
 
@@ -46,8 +50,20 @@ class VisionParameters:
     """Every parameter of the node. Live ones can change while it runs; the others take effect at configure."""
 
     autostart: bool = _parameter(True, "Configure and activate without waiting for a lifecycle manager.")
-    preset: str = _parameter(DEFAULT_PRESET, "Which encoders.", choices=tuple(PRESETS))
+    checkpoint: str = _parameter("", "Folder or file of the weights, or hub:NAME; empty for random weights.")
+    preset: str = _parameter("", f"Which encoders; empty: as the checkpoint says, {DEFAULT_PRESET} without one.")
     seed: int = _parameter(0, "Seed of the random weights.", minimum=0, maximum=2**31 - 1)
+    space: str = _parameter(FUSED, "fused: the encoders' features; projected: behind the projector.", choices=SPACES)
+    lora_alpha: float = _parameter(
+        0.0, "Alpha of unmerged LoRA weights without an adapter_config.json; 0 for none.", minimum=0.0, maximum=4096.0
+    )
+    encoder_weights: str = _parameter("", "Where the encoders are, if the checkpoint was trained with frozen ones.")
+    takes_goal: bool = _parameter(True, "Whether a goal's tokens follow the camera's; false for OpenVLA.")
+
+    engine: str = _parameter("auto", "What runs the network.", choices=("auto", *ENGINES))
+    precision: str = _parameter("auto", "What it computes in.", choices=("auto", *PRECISIONS))
+    bundle_dir: str = _parameter("", "Where built engines are kept; empty for the user's cache.")
+    read_only: bool = _parameter(False, "Use engines that are built; build none.")
     threads: int = _parameter(0, "CPU threads for the network; 0 lets torch decide.", minimum=0, maximum=256)
     output_dtype: str = _parameter(
         "float16", "Number format of the published tokens.", name="output.dtype", choices=tuple(DTYPES), live=True
@@ -57,6 +73,12 @@ class VisionParameters:
 def parameter_name(item: Any) -> str:
     """The ROS name of a field of VisionParameters."""
     return item.metadata["name"] or item.name
+
+
+def encoder_options(parameters: VisionParameters) -> EncoderOptions:
+    """The parameters that the encoder depends on, which have its options' names."""
+    names = {item.name for item in fields(EncoderOptions)} & {item.name for item in fields(VisionParameters)}
+    return EncoderOptions(**{name: getattr(parameters, name) for name in names})
 
 
 def declare(node: Node) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from omnivla_vision.encoder import VisionEncoder, random_encoder
-from omnivla_vision.presets import get_preset
+from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.ros.node_process import NodeProcess
 from omnivla_vision.ros.probe import Probe
 from omnivla_vision.ros.transport import use_shipped_profile
+from test.encoders import random_encoder
 
 NAMESPACE = "/robot"
 # The node's warm start takes some five seconds; a loaded machine may need many times that.
@@ -38,7 +38,9 @@ def ros_environment() -> None:
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """One vision node with the small preset for a file of tests."""
     log = tmp_path_factory.mktemp("node") / "log.txt"
-    with NodeProcess(parameters={"preset": "small", "seed": 5}, remappings=[f"__ns:={NAMESPACE}"], log=log) as node:
+    with NodeProcess(
+        parameters={"preset": "small", "seed": 5, "engine": "eager"}, remappings=[f"__ns:={NAMESPACE}"], log=log
+    ) as node:
         yield node
         node.check()
 
@@ -54,4 +56,4 @@ def probe(node: NodeProcess) -> Iterator[Probe]:
 @pytest.fixture(scope="session")
 def reference() -> VisionEncoder:
     """The node's network in this process."""
-    return random_encoder(get_preset("small"), seed=5)
+    return random_encoder(seed=5)

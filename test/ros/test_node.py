@@ -176,7 +176,9 @@ def test_frames_add_up_when_the_camera_is_faster_than_the_network(
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_clean_exit(tmp_path: Path, stop: signal.Signals) -> None:
     namespace = f"/exit{int(stop)}"
-    node = NodeProcess(parameters={"preset": "small"}, remappings=[f"__ns:={namespace}"], log=tmp_path / "log.txt")
+    node = NodeProcess(
+        parameters={"preset": "small", "engine": "eager"}, remappings=[f"__ns:={namespace}"], log=tmp_path / "log.txt"
+    )
     with node, Probe(namespace=namespace) as probe:
         probe.wait_for(lambda: probe.connected, what="the node to come up", timeout_s=TIMEOUT_S, node=node)
         probe.camera.publish(frame(np.zeros((48, 64, 3), np.uint8)))

@@ -44,7 +44,7 @@ def test_defaults_are_valid_and_described(node: Node) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "match"),
     [
-        ("preset", "dinosiglip", "parameter preset: found 'dinosiglip'; expected one of dinosiglip-224"),
+        ("engine", "tensorflow", "parameter engine: found 'tensorflow'; expected one of auto, eager"),
         ("output.dtype", "int8", "expected one of float16, bfloat16, float32"),
     ],
 )

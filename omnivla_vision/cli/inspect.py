@@ -1,0 +1,128 @@
+"""`omnivla-vision inspect`: what a checkpoint is, and that it can be used, without a robot."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from omnivla_vision.cli.options import add_checkpoint_options
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    from omnivla_vision.checkpoint import Checkpoint
+
+
+def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="check a checkpoint and say what is in it",
+        description="Load a checkpoint exactly as the node does, and say: format, preset, sizes, normalization in "
+        "force and where it came from, fingerprint, warnings. What the node would refuse is refused here, too.",
+    )
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a folder, a file, two files joined by +, hub:PRESET or hub:ID[+ID]"
+    )
+    add_checkpoint_options(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load and print."""
+    # Here and not above: torch takes seconds to import, and --help should not.
+    from omnivla_vision.checkpoint import load_checkpoint
+    from omnivla_vision.checkpoint.errors import MissingProjectorError
+
+    options: dict[str, Any] = {
+        "preset": arguments.preset or None,
+        "lora_alpha": arguments.lora_alpha or None,
+        "encoder_weights": arguments.encoder_weights or None,
+    }
+    try:
+        checkpoint = load_checkpoint(arguments.checkpoint, projector=True, **options)
+    except MissingProjectorError:  # not everyone needs one; the line below then says so
+        checkpoint = load_checkpoint(arguments.checkpoint, **options)
+    report = describe(checkpoint)
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    return 0
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Everything that is known of a loaded checkpoint, as JSON has it."""
+    preset = checkpoint.preset
+    projector = checkpoint.projector()
+    return {
+        "path": checkpoint.path,
+        "format": checkpoint.format,
+        "preset": preset.name,
+        "preset_from": checkpoint.sources["preset"],
+        "tokens_per_image": preset.tokens_per_image,
+        "grid": preset.grid,
+        "width": preset.width,
+        "projected_width": None if projector is None else projector.out_width,
+        "dtype": str(checkpoint.dtype).removeprefix("torch."),
+        "parts": [
+            {
+                "name": part.name,
+                "parameters_stored": part.stored_parameters,
+                "parameters_executed": part.executed_parameters,
+                "bytes_executed": part.executed_bytes,
+            }
+            for part in checkpoint.parts
+        ],
+        "normalization": {spec.name: {"mean": list(spec.mean), "std": list(spec.std)} for spec in preset.encoders},
+        "normalization_from": checkpoint.sources["normalization"],
+        "resize": {
+            spec.name: {
+                "size": spec.image_size,
+                "strategy": spec.resize.strategy,
+                "interpolation": spec.resize.interpolation,
+                "fill": list(spec.resize.fill),
+            }
+            for spec in preset.encoders
+        },
+        "resize_from": checkpoint.sources["resize"],
+        "fingerprint": checkpoint.fingerprint,
+        "backbone_fingerprint": checkpoint.backbone_fingerprint,
+        "warnings": list(checkpoint.warnings),
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    projected = report["projected_width"]
+    per_image, grid = f"{report['tokens_per_image']} x", report["grid"]
+    lines = [
+        ("checkpoint", report["path"]),
+        ("format", report["format"]),
+        ("preset", f"{report['preset']} (from {report['preset_from']})"),
+        (
+            "tokens",
+            f"{per_image} {report['width']} per image, grid {grid}x{grid}",
+        ),
+        ("projected", "no projector" if projected is None else f"{per_image} {projected} per image"),
+    ]
+    for part in report["parts"]:
+        stored, executed = part["parameters_stored"] / 1e6, part["parameters_executed"] / 1e6
+        size = f"{part['bytes_executed'] / 1e6:.1f} MB in {report['dtype']}"
+        lines.append((part["name"], f"{stored:.2f} M parameters, {executed:.2f} M executed, {size}"))
+    lines.append(("normalization", f"from {report['normalization_from']}"))
+    for name, values in report["normalization"].items():
+        lines.append((f"  {name}", f"mean {values['mean']}, std {values['std']}"))
+    lines.append(("resize", f"from {report['resize_from']}"))
+    for name, how in report["resize"].items():
+        fill = f", fill {how['fill']}" if how["strategy"] == "letterbox" else ""
+        lines.append((f"  {name}", f"{how['strategy']} to {how['size']}, {how['interpolation']}{fill}"))
+    lines.append(("fingerprint", report["fingerprint"]))
+    if projected is not None:
+        lines.append(("  fused space", report["backbone_fingerprint"]))
+    for name, value in lines:
+        print(f"{name:<15} {value}")
+    for warning in report["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)

@@ -1,0 +1,85 @@
+"""The options that name weights and engine, the same in every command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omnivla_vision.loading import EncoderOptions, LoadedEncoder
+
+# Not imported from the engine package: that takes torch, which takes seconds, and --help should not.
+ENGINES = ("auto", "eager", "onednn", "inductor", "onnxruntime", "tensorrt")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+
+
+def add_checkpoint_options(parser: argparse._ActionsContainer) -> None:
+    """Declare what `load_checkpoint` wants to know beside the path."""
+    parser.add_argument(
+        "--preset",
+        default="",
+        metavar="P",
+        help="which encoders: a name, or timm:ID[+ID] (as the checkpoint says, or dinosiglip-224)",
+    )
+    parser.add_argument(
+        "--encoder-weights",
+        default="",
+        metavar="W",
+        help="stock encoders for a checkpoint trained with frozen ones: files, or hub:PRESET",
+    )
+    parser.add_argument(
+        "--lora-alpha", type=float, default=0.0, metavar="A", help="alpha of LoRA weights without adapter_config.json"
+    )
+
+
+def add_seed_option(parser: argparse._ActionsContainer) -> None:
+    """Declare --seed."""
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random weights (%(default)s)")
+
+
+def add_engine_options(parser: argparse._ActionsContainer, *, engine: str = "auto") -> None:
+    """Declare --engine, --precision, --bundle-dir, --read-only and --threads."""
+    parser.add_argument("--engine", choices=ENGINES, default=engine, help="what runs the network (%(default)s)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="what it computes in (%(default)s)")
+    parser.add_argument("--bundle-dir", default="", metavar="DIR", help="where engines are kept (the user's cache)")
+    parser.add_argument("--read-only", action="store_true", help="use engines that are built; build none")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads of the network (as torch decides)"
+    )
+
+
+def add_encoder_options(parser: argparse._ActionsContainer, *, engine: str = "auto") -> None:
+    """Declare everything that an encoder is made of."""
+    parser.add_argument(
+        "--checkpoint", default="", metavar="C", help="folder or file of the weights, or hub:NAME (random weights)"
+    )
+    add_checkpoint_options(parser)
+    add_seed_option(parser)
+    parser.add_argument(
+        "--space", choices=("fused", "projected"), default="fused", help="with the projector or not (%(default)s)"
+    )
+    add_engine_options(parser, engine=engine)
+
+
+def encoder_options(arguments: argparse.Namespace) -> EncoderOptions:
+    """What the arguments say; options that the command does not have keep their defaults."""
+    from omnivla_vision.loading import EncoderOptions
+
+    names = {item.name for item in fields(EncoderOptions)}
+    return EncoderOptions(**{name: value for name, value in vars(arguments).items() if name in names})
+
+
+def load(arguments: argparse.Namespace) -> LoadedEncoder:
+    """The encoder that the arguments name; its warnings are printed to stderr.
+
+    Raises:
+        VisionError: it cannot be had; the message says why.
+    """
+    from omnivla_vision.loading import load_encoder
+
+    loaded = load_encoder(encoder_options(arguments))
+    for warning in loaded.warnings:
+        print(warning, file=sys.stderr)
+    return loaded

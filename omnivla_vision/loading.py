@@ -1,0 +1,127 @@
+"""From names and paths to an encoder that is ready for its first frame: weights, engine, projector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.engine.base import Engine
+from omnivla_vision.engine.eager import EagerEngine
+from omnivla_vision.engine.select import AUTO, build_engine
+from omnivla_vision.errors import VisionError
+from omnivla_vision.layout import FUSED, PROJECTED, SPACES
+from omnivla_vision.weights import Weights, open_weights
+
+
+class UnknownSpaceError(VisionError):
+    """Tokens are either fused or projected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """What to load and how to run it; the node's parameters and the command line's options of these names.
+
+    Attributes:
+        checkpoint: folder, file or `hub:` name; empty for random weights.
+        preset: which encoders; empty: what the checkpoint says, or the default.
+        seed: of random weights.
+        space: "fused", or "projected" to the language model's width.
+        lora_alpha: of unmerged LoRA weights without an adapter_config.json; 0 for none.
+        encoder_weights: where the encoders are, if the checkpoint was trained with frozen ones; empty for none.
+        engine: one of `engine.start.ENGINES`, or "auto".
+        precision: float32, bfloat16, float16, int8, or "auto".
+        bundle_dir: where engine bundles are kept; empty for the user's cache.
+        read_only: use bundles that are there, build none.
+        threads: CPU threads; 0 lets torch decide.
+        cameras: names of the images that come together and are encoded in one batch.
+        takes_goal: whether a goal's tokens follow theirs; OpenVLA has none.
+    """
+
+    checkpoint: str = ""
+    preset: str = ""
+    seed: int = 0
+    space: str = FUSED
+    lora_alpha: float = 0.0
+    encoder_weights: str = ""
+    engine: str = AUTO
+    precision: str = AUTO
+    bundle_dir: str = ""
+    read_only: bool = False
+    threads: int = 0
+    cameras: tuple[str, ...] = ("current",)
+    takes_goal: bool = True
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder, and what its user should be told about its weights and its engine, one sentence each."""
+
+    encoder: VisionEncoder
+    warnings: tuple[str, ...]
+
+
+def load_encoder(options: EncoderOptions) -> LoadedEncoder:
+    """Load weights, build or find the engine's bundle, and let the engine through the parity gate.
+
+    Raises:
+        UnknownSpaceError: `space` is neither fused nor projected.
+        CheckpointError, UnknownPresetError: the weights are refused.
+        EngineError: the engine is refused.
+    """
+    if options.space not in SPACES:
+        raise UnknownSpaceError(f"unknown token space {options.space!r}; expected one of {', '.join(SPACES)}")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    weights = open_weights(
+        options.checkpoint,
+        preset=options.preset,
+        seed=options.seed,
+        projected=options.space == PROJECTED,
+        lora_alpha=options.lora_alpha or None,
+        encoder_weights=options.encoder_weights or None,
+    )
+    encoder = encoder_of(weights, options)
+    notice = encoder.provenance.notice
+    return LoadedEncoder(encoder, (*weights.warnings, *([notice] if notice else [])))
+
+
+def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
+    """An encoder of weights that are open already.
+
+    Raises:
+        EngineError: the engine is refused.
+    """
+    if options.engine == "eager" and options.precision in (AUTO, "float32"):
+        # The reference itself: it takes any number of images, and there is nothing to build or to compare it with.
+        one: Engine = EagerEngine(weights.load())
+        many = one
+    else:
+        # The goal goes through the network alone, so an engine for one image is always there.
+        one = _engine(weights, options, images=1)
+        many = one if len(options.cameras) == 1 else _engine(weights, options, images=len(options.cameras))
+    return VisionEncoder(
+        one,
+        weights.preset,
+        weights=weights.kind,
+        fingerprint=weights.fingerprint,
+        cameras=options.cameras,
+        takes_goal=options.takes_goal,
+        projector=weights.projector,
+        batch_engine=many,
+    )
+
+
+def _engine(weights: Weights, options: EncoderOptions, *, images: int) -> Engine:
+    return build_engine(
+        weights.load,
+        preset=weights.preset,
+        fingerprint=weights.backbone_fingerprint,
+        engine=options.engine,
+        precision=options.precision,
+        images=images,
+        bundle_dir=Path(options.bundle_dir).expanduser() if options.bundle_dir else None,
+        read_only=options.read_only,
+    )

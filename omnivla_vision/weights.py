@@ -1,0 +1,117 @@
+"""A network's weights, wherever they come from: a checkpoint, or seeded random values that are announced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from omnivla_vision.backbone import Backbone, build_backbone
+from omnivla_vision.checkpoint import load_checkpoint
+from omnivla_vision.presets import DEFAULT_PRESET, get_preset
+from omnivla_vision.projector import Projector, build_projector, projector_widths
+from omnivla_vision.random_weights import fill_random
+from omnivla_vision.spec import Preset
+
+RANDOM = "random"
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Weights of a preset.
+
+    Attributes:
+        kind: "random" or "checkpoint".
+        preset: with the checkpoint's own normalization and resize.
+        fingerprint: identifies the backbone's weights, and the projector's if there is one.
+        backbone_fingerprint: the same without the projector, which no engine depends on.
+        load: the backbone in float32; called only when an engine must be built.
+        projector: for tokens in projected space, or None.
+        warnings: what a user should know, one sentence each.
+    """
+
+    kind: str
+    preset: Preset
+    fingerprint: str
+    backbone_fingerprint: str
+    load: Callable[[], Backbone]
+    projector: Projector | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def open_weights(
+    checkpoint: str | Path = "",
+    *,
+    preset: str = "",
+    seed: int = 0,
+    projected: bool = False,
+    lora_alpha: float | None = None,
+    encoder_weights: str | Path | None = None,
+) -> Weights:
+    """Weights of a checkpoint, or seeded random ones.
+
+    Args:
+        checkpoint: as `load_checkpoint` takes it; empty or "random" for random weights.
+        preset: which encoders; empty: what the checkpoint says, or the default with random weights.
+        seed: of the random weights.
+        projected: whether the projector is needed too.
+        lora_alpha: see `load_checkpoint`.
+        encoder_weights: see `load_checkpoint`.
+
+    Raises:
+        CheckpointError: a subclass per reason for which the checkpoint is refused.
+        UnknownPresetError: no such preset.
+    """
+    if str(checkpoint) in ("", RANDOM):
+        return random_weights(get_preset(preset or DEFAULT_PRESET), seed=seed, projected=projected)
+    loaded = load_checkpoint(
+        checkpoint,
+        preset=preset or None,
+        projector=projected,
+        lora_alpha=lora_alpha,
+        encoder_weights=encoder_weights,
+    )
+    return Weights(
+        kind=CHECKPOINT,
+        preset=loaded.preset,
+        fingerprint=loaded.fingerprint,
+        backbone_fingerprint=loaded.backbone_fingerprint,
+        load=lambda: loaded.backbone().to(torch.float32),
+        projector=loaded.projector(),
+        warnings=loaded.warnings,
+    )
+
+
+def random_weights(preset: Preset, *, seed: int = 0, projected: bool = False) -> Weights:
+    """Seeded random weights, whose tokens mean nothing."""
+
+    def load() -> Backbone:
+        backbone = build_backbone(preset)
+        fill_random(backbone, seed=seed)
+        return backbone
+
+    projector = None
+    if projected:
+        projector = build_projector(projector_widths(preset.width, len(preset.encoders)))
+        fill_random(projector, seed=seed)
+    fingerprint = f"weights: random, seed {seed}, {preset.name}"
+    return Weights(
+        kind=RANDOM,
+        preset=preset,
+        fingerprint=fingerprint,
+        backbone_fingerprint=fingerprint,
+        load=load,
+        projector=projector,
+        warnings=(announcement(seed),),
+    )
+
+
+def announcement(seed: int) -> str:
+    """What everybody must be told who uses random weights."""
+    return (
+        f"RANDOM WEIGHTS (seed {seed}): no checkpoint is loaded, the tokens have the right shape and mean nothing. "
+        "Do not drive a robot with them."
+    )
