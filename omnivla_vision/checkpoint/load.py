@@ -19,7 +19,7 @@ from omnivla_vision.checkpoint.detect import open_checkpoint
 from omnivla_vision.checkpoint.errors import MissingEncodersError, MissingProjectorError, PresetConflictError
 from omnivla_vision.checkpoint.fingerprint import fingerprint_of, tensor_digest
 from omnivla_vision.checkpoint.identify import preset_of_shapes, same_architectures
-from omnivla_vision.checkpoint.plan import plan_backbone, plan_projector
+from omnivla_vision.checkpoint.plan import check_projector_width, plan_backbone, plan_projector
 from omnivla_vision.checkpoint.positions import ResampledPositions
 from omnivla_vision.checkpoint.stored import Source, read_source
 from omnivla_vision.presets import get_preset
@@ -110,6 +110,7 @@ def load_checkpoint(
     chosen, preset_source = _choose_preset(contents, preset)
     configured = contents.configure(chosen)
     backbone_plan = plan_backbone(contents, configured.preset)
+    check_projector_width(contents, configured.preset)
     projector_plan = _plan_projector(contents, configured.preset) if projector else {}
     backbone, backbone_digests = _read_all(backbone_plan, dtype)
     projected, projector_digests = _read_all(projector_plan, dtype)

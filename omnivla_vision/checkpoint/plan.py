@@ -73,11 +73,27 @@ def plan_backbone(contents: Contents, preset: Preset) -> dict[str, Source]:
     return plan
 
 
+def check_projector_width(contents: Contents, preset: Preset) -> None:
+    """Compare projector and backbone, also where only the backbone will run: both should be of one model.
+
+    Raises:
+        ProjectorWidthError: the projector does not fit behind the backbone.
+    """
+    first = contents.projector.get("fc1.weight")
+    if first is not None and first.shape[-1] != preset.width:
+        raise ProjectorWidthError(
+            first.file,
+            key=first.key,
+            found=f"{first.shape[-1]} inputs",
+            expected=f"{preset.width}, the width of preset {preset.name}'s tokens",
+            advice="backbone and projector are of different models; take both from one checkpoint",
+        )
+
+
 def plan_projector(contents: Contents, preset: Preset) -> dict[str, Source]:
     """The projector's tensors by their name in its state.
 
     Raises:
-        ProjectorWidthError: it does not fit behind the backbone.
         MissingTensorError, UnexpectedTensorError, ShapeMismatchError, WrongDtypeError: a tensor is missing or odd.
     """
     layers = len(projector_widths(preset.width, len(preset.encoders))) - 1
@@ -100,16 +116,7 @@ def plan_projector(contents: Contents, preset: Preset) -> dict[str, Source]:
             expected=f"a projector of {layers} layers",
             advice="choose the preset of this checkpoint",
         )
-    first, last = tensors["fc1.weight"], tensors[f"fc{layers}.weight"]
-    if first.shape[-1] != preset.width:
-        raise ProjectorWidthError(
-            first.file,
-            key=first.key,
-            found=f"{first.shape[-1]} inputs",
-            expected=f"{preset.width}, the width of preset {preset.name}'s tokens",
-            advice="backbone and projector are of different models; take both from one checkpoint",
-        )
-    widths = projector_widths(preset.width, len(preset.encoders), last.shape[0])
+    widths = projector_widths(preset.width, len(preset.encoders), tensors[f"fc{layers}.bias"].shape[0])
     for number, (before, after) in enumerate(pairwise(widths), start=1):
         _check_shape(tensors[f"fc{number}.weight"], (after, before), preset)
         _check_shape(tensors[f"fc{number}.bias"], (after,), preset)

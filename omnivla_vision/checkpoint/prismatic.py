@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from omnivla_vision.checkpoint.contents import Configured, Contents, split_encoders
-from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, ConfigError, UnexpectedTensorError
+from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, ConfigError
 from omnivla_vision.checkpoint.identify import PRISMATIC_IDS
 from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.checkpoint.stored import StoredTensor
@@ -63,7 +63,7 @@ def read_native(file: Path, structure: dict[str, Any]) -> Contents:
         file=file,
         encoders=encoders,
         prefixes=prefixes,
-        projector={_projector_name(file, key): t for key, t in _tensors(model.get("projector", {})).items()},
+        projector={_projector_name(key): t for key, t in _tensors(model.get("projector", {})).items()},
         preset=preset,
         preset_source=source,
         configure=partial(configure_native, strategy=strategy, source=source),
@@ -98,17 +98,9 @@ def _tensors(state: dict[str, Any]) -> dict[str, StoredTensor]:
     return {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, StoredTensor)}
 
 
-def _projector_name(file: Path, key: str) -> str:
-    for native, ours in _PROJECTOR.items():
-        if key.startswith(native):
-            return ours + key.removeprefix(native)
-    raise UnexpectedTensorError(
-        file,
-        key=key,
-        found="it in the projector",
-        expected=f"names under {', '.join(_PROJECTOR)}",
-        advice="only Prismatic's MLP projectors are supported",
-    )
+def _projector_name(key: str) -> str:
+    """Of other projectors than Prismatic's MLPs the names stay, and are refused if the projector is asked for."""
+    return next((ours + key.removeprefix(native) for native, ours in _PROJECTOR.items() if key.startswith(native)), key)
 
 
 def _read_config(file: Path) -> tuple[Preset | None, Strategy | None, str]:
