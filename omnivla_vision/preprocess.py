@@ -47,14 +47,12 @@ class Preprocessor:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.
         """
         stacks = []
-        for inputs in self.preset.inputs:
-            channels = 3 * len(inputs.encoders)
-            stack = torch.empty(len(images), channels, inputs.size, inputs.size)
-            for image, out in zip(images, stack, strict=True):
-                unit = resize(image, inputs.size, inputs.resize).float().div_(255)
-                for spec, part in zip(inputs.encoders, out.split(3), strict=True):
-                    mean, std = self._statistics[spec.name]
-                    torch.sub(unit, mean, out=part).div_(std)
+        for inputs, pixels in zip(self.preset.inputs, self.pixels(images), strict=True):
+            unit = pixels.float().div_(255)
+            stack = torch.empty(len(images), 3 * len(inputs.encoders), inputs.size, inputs.size)
+            for spec, part in zip(inputs.encoders, stack.split(3, dim=1), strict=True):
+                mean, std = self._statistics[spec.name]
+                torch.sub(unit, mean, out=part).div_(std)
             stacks.append(stack)
         return tuple(stacks)
 
@@ -67,7 +65,10 @@ class Preprocessor:
         Raises:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.
         """
-        return tuple(torch.stack([resize(image, inputs.size) for image in images]) for inputs in self.preset.inputs)
+        return tuple(
+            torch.stack([resize(image, inputs.size, inputs.resize) for image in images])
+            for inputs in self.preset.inputs
+        )
 
 
 def preprocess(current: Image, goal: Image, preset: Preset) -> tuple[Tensor, ...]:
@@ -83,9 +84,9 @@ def preprocess(current: Image, goal: Image, preset: Preset) -> tuple[Tensor, ...
 def resize(image: Image, size: int, how: Resize = Resize()) -> Tensor:  # noqa: B008 - immutable
     """Bring an image of any size to [3, size, size] uint8: antialiased (bicubic: a = -0.5), rounded and clamped.
 
-    torch's uint8 kernel works in PIL's fixed-point arithmetic and differs from PIL by at most one level. A `size` x
-    `size` image comes back unchanged. The strategies are Prismatic's: sizes and offsets are rounded as torchvision's
-    resize and centre crop do it.
+    torch's uint8 kernel works in PIL's fixed-point arithmetic and differs from PIL by at most one level, by two where
+    it enlarges. A `size` x `size` image comes back unchanged. The strategies are Prismatic's: sizes and offsets are
+    rounded as torchvision's resize and centre crop do it.
 
     Raises:
         NotAnRgbImageError: not uint8 [H, W, 3], or no pixels.
