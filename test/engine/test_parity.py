@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -115,3 +116,29 @@ def test_batches_larger_than_the_set_are_filled_up(backbone: Backbone, preset: P
 
     parity.check(Counting(backbone, spec), spec, reference)
     assert shapes == [2, 2, 2]  # five images
+
+
+@pytest.mark.parametrize("worse", [
+    {"finite": False}, {"cosine_min": 0.99}, {"cosine_mean": 0.99}, {"relative_l2": 0.1}, {"relative_l2": float("nan")},
+    {"cosine_min": float("nan")},
+])  # fmt: skip
+def test_each_number_alone_is_enough_to_refuse(worse: dict[str, float]) -> None:
+    good = parity.EncoderParity(encoder="a", finite=True, cosine_min=1.0, cosine_mean=1.0, relative_l2=0.0)
+    for limits in LIMITS.values():
+        assert good.within(limits)
+        assert not dataclasses.replace(good, **worse).within(limits)
+
+
+def test_scaled_tokens_are_refused_although_their_directions_are_right(preset: Preset, reference: torch.Tensor) -> None:
+    results = parity.compare(reference * 1.1, reference, preset)
+    assert all(result.cosine_min > 0.999999 for result in results)
+    assert not any(result.within(limits) for result in results for limits in LIMITS.values())
+
+
+def test_encoders_are_judged_apart(preset: Preset, reference: torch.Tensor) -> None:
+    """A small encoder that is wrong must not hide behind a large one that is right."""
+    tokens = reference.clone()
+    tokens[..., : preset.encoders[0].width] += 1.0
+    first, second = parity.compare(tokens, reference, preset)
+    assert first.relative_l2 > 0.1
+    assert second.relative_l2 == 0

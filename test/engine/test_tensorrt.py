@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 HERE = Path(__file__).parent / "tensorrt_dryrun"
 ROOT = HERE.parents[2]
 # Where `make` puts each version of torch-tensorrt: .venv-tensorrt/<version>, and the TensorRT it calls.
@@ -45,14 +47,13 @@ def partitions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         env={**os.environ, "LD_LIBRARY_PATH": str(stubs), "PYTHONPATH": f"{ROOT}:{installed}"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=540,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return json.loads(result.stdout.split("RESULT ")[-1])
 
 
-@pytest.mark.slow
 def test_every_encoder_is_one_engine_with_every_operator(partitions: dict[str, dict]) -> None:
     for case in CASES:
         assert set(partitions[case]) == set(ENCODERS)
@@ -63,7 +64,6 @@ def test_every_encoder_is_one_engine_with_every_operator(partitions: dict[str, d
             assert found["operators"] > 500, (case, encoder, found)
 
 
-@pytest.mark.slow
 def test_an_operator_without_converter_shows(partitions: dict[str, dict]) -> None:
     for found in partitions[UNCONVERTIBLE].values():
         assert found["converted"] < found["operators"]
