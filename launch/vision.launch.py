@@ -1,7 +1,10 @@
-"""Start the vision node with its parameters and a transport that fits its messages."""
+"""Start the vision node with its parameters and a transport that fits its messages.
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+The node is written in Python: it runs as a process of its own and cannot be loaded into a component container.
+"""
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -9,34 +12,50 @@ from launch_ros.substitutions import FindPackageShare
 
 from omnivla_vision.ros.transport import profile_variable
 
+CONFIG = PathJoinSubstitution([FindPackageShare("omnivla_vision"), "config"])
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics"),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=PathJoinSubstitution([CONFIG, "vision.yaml"]),
+        description="Parameters of the node; the arguments below win over it",
+    ),
+    DeclareLaunchArgument("checkpoint", default_value="", description="Weights; empty for what params_file says"),
+    DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock"),
+    DeclareLaunchArgument("autostart", default_value="true", description="Configure and activate by itself"),
+    DeclareLaunchArgument("use_respawn", default_value="false", description="Start the node again when it ends"),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
+    DeclareLaunchArgument(
+        "fastdds_profile",
+        # A robot that has a profile of its own keeps it.
+        default_value=EnvironmentVariable(
+            profile_variable(), default_value=PathJoinSubstitution([CONFIG, "fastdds.xml"])
+        ),
+        description="Fast DDS profile; the camera driver needs the same",
+    ),
+]
+
+
+def _node(context: LaunchContext) -> list[Node]:
+    flags = ("use_sim_time", "autostart")
+    overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in flags}
+    if LaunchConfiguration("checkpoint").perform(context):  # an empty one must not win over the file's
+        overrides["checkpoint"] = ParameterValue(LaunchConfiguration("checkpoint"), value_type=str)
+    node = Node(
+        package="omnivla_vision",
+        executable="vision_node",
+        name="vision_node",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), overrides],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        respawn=LaunchConfiguration("use_respawn"),
+        respawn_delay=2.0,
+        output="screen",
+    )
+    return [node]
+
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the launch: the transport's profile and one node."""
-    config = PathJoinSubstitution([FindPackageShare("omnivla_vision"), "config"])
-    fastdds_profile = PathJoinSubstitution([config, "fastdds.xml"])
-    use_sim_time = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics"),
-            DeclareLaunchArgument(
-                "params_file",
-                default_value=PathJoinSubstitution([config, "vision.yaml"]),
-                description="Parameters of the node",
-            ),
-            DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock"),
-            DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
-            # A robot that has a profile of its own keeps it.
-            SetEnvironmentVariable(
-                profile_variable(), EnvironmentVariable(profile_variable(), default_value=fastdds_profile)
-            ),
-            Node(
-                package="omnivla_vision",
-                executable="vision_node",
-                name="vision_node",
-                namespace=LaunchConfiguration("namespace"),
-                parameters=[LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
-                arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-                output="screen",
-            ),
-        ]
-    )
+    profile = SetEnvironmentVariable(profile_variable(), LaunchConfiguration("fastdds_profile"))
+    return LaunchDescription([*ARGUMENTS, profile, OpaqueFunction(function=_node)])

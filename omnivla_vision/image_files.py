@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.compressed import decode_compressed
 from omnivla_vision.errors import VisionError
-from omnivla_vision.images import UndecodableImageError, decode_compressed
+from omnivla_vision.images import ImageError
 
 
 class ImageFileError(VisionError):
@@ -28,5 +29,5 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         raise ImageFileError(f"found no file {path}; expected a JPEG, PNG or WebP image")
     try:
         return decode_compressed(np.fromfile(path, np.uint8))
-    except UndecodableImageError as error:
+    except ImageError as error:
         raise ImageFileError(f"{path}: {error}") from error

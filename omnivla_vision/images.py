@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.encodings import DEPTH, ENCODINGS, Encoding
 from omnivla_vision.errors import VisionError
 
 Image = NDArray[np.uint8]
+
+# What a picture may have at most unless the caller says otherwise: 32 Mpx, more than any robot's camera.
+MAX_PIXELS = 32_000_000
 
 
 class ImageError(VisionError):
@@ -22,17 +26,40 @@ class UnsupportedEncodingError(ImageError):
     """The encoding is not one that this package converts."""
 
 
+class DepthImageError(UnsupportedEncodingError):
+    """The image holds distances or other measurements, not colours."""
+
+
 class ImageSizeError(ImageError):
     """Height, width, step and the number of bytes do not fit together."""
 
 
+class ImageTooLargeError(ImageError):
+    """The image claims more pixels than the limit; nothing was decoded."""
+
+
 class UndecodableImageError(ImageError):
-    """Compressed bytes do not decode to an image."""
+    """The bytes do not decode to an image."""
+
+
+class ImageSource(Protocol):
+    """An image as it arrived: checked in microseconds, converted when its turn comes."""
+
+    def check(self) -> None:
+        """Raise ImageError for whatever can be seen without decoding."""
+        ...
+
+    def rgb(self) -> Image:
+        """Convert to uint8 [H, W, 3]; raises ImageError."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawImage:
-    """The fields of a sensor_msgs/Image, without ROS. `data` is any buffer of bytes; it is not copied."""
+    """The fields of a sensor_msgs/Image, without ROS, and how many pixels it may have.
+
+    `data` is any buffer of bytes; it is not copied.
+    """
 
     data: bytes | bytearray | memoryview | NDArray[np.uint8]
     height: int
@@ -40,100 +67,89 @@ class RawImage:
     encoding: str
     step: int
     is_bigendian: bool = False
+    max_pixels: int = MAX_PIXELS
 
+    def check(self) -> None:
+        """Compare the fields with one another; looks at no pixel.
 
-@dataclass(frozen=True)
-class _Layout:
-    channels: int
-    to_rgb: Callable[[Image], Image]
+        Raises:
+            UnsupportedEncodingError: the encoding is not in the table; DepthImageError if it is one of depth images.
+            ImageTooLargeError: height x width is more than `max_pixels`.
+            ImageSizeError: a size is not positive or not even where it must be, `step` is shorter than a row, or `data`
+                has another length than step and height say.
+        """
+        encoding = _encoding(self.encoding)
+        check_size(self.width, self.height, self.max_pixels)
+        if self.width % encoding.width_multiple or self.height % encoding.height_multiple:
+            raise ImageSizeError(
+                f"found an image of {self.width}x{self.height} pixels; {self.encoding} needs multiples of "
+                f"{encoding.width_multiple}x{encoding.height_multiple}"
+            )
+        row = self.width * encoding.row_bytes
+        if self.step < row or (self.step > row and not encoding.padding):
+            raise ImageSizeError(
+                f"found step {self.step} for rows of {self.width} {self.encoding} pixels; expected "
+                f"{'at least' if encoding.padding else 'exactly'} {row} bytes"
+            )
+        # Python's integers do not overflow, whatever the fields claim.
+        size, expected = np.frombuffer(self.data, np.uint8).size, self.step * encoding.rows(self.height)
+        if size != expected:
+            raise ImageSizeError(
+                f"found {size} bytes for step {self.step} x height {self.height}; expected {expected}: the message is "
+                "truncated or its size fields are wrong"
+            )
 
+    def rgb(self) -> Image:
+        """Convert, honouring `step` (rows may be padded) and the byte order of 16-bit samples.
 
-def _view(pixels: Image) -> Image:
-    return pixels
+        Returns:
+            uint8 [height, width, 3]; for `rgb8` a view of `data`, otherwise a new array. 16-bit samples are scaled by
+            255/65535 and rounded.
 
-
-def _convert(code: int) -> Callable[[Image], Image]:
-    # OpenCV wants whole rows, so a padded image is made dense first.
-    return lambda pixels: np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), dtype=np.uint8)
-
-
-_LAYOUTS = {
-    "rgb8": _Layout(3, _view),
-    "bgr8": _Layout(3, _convert(cv2.COLOR_BGR2RGB)),
-    "rgba8": _Layout(4, _convert(cv2.COLOR_RGBA2RGB)),
-    "bgra8": _Layout(4, _convert(cv2.COLOR_BGRA2RGB)),
-    "mono8": _Layout(1, _convert(cv2.COLOR_GRAY2RGB)),
-}
+        Raises:
+            ImageError: see `check`.
+        """
+        self.check()
+        encoding = _encoding(self.encoding)
+        rows = np.frombuffer(self.data, dtype=np.uint8).reshape(-1, self.step)
+        try:
+            return encoding.to_rgb(encoding.samples(rows, self.width, bool(self.is_bigendian)))
+        except cv2.error as error:  # no size that passes the check is known to get here
+            raise UndecodableImageError(
+                f"found a {self.width}x{self.height} {self.encoding} image that OpenCV does not convert: {error}"
+            ) from error
 
 
 def to_rgb(image: RawImage) -> Image:
-    """Check an image and convert it.
-
-    `step` is honoured (rows may be padded); byte order does not matter to 8-bit encodings.
-
-    Returns:
-        uint8 [height, width, 3]; for `rgb8` a view of `image.data`, otherwise a new array.
-
-    Raises:
-        UnsupportedEncodingError: the encoding is not in the table.
-        ImageSizeError: a size is not positive, `step` is shorter than a row, or `data` is not step x height bytes.
-    """
-    layout = _LAYOUTS.get(image.encoding)
-    if layout is None:
-        raise UnsupportedEncodingError(
-            f"found image encoding {image.encoding!r}; expected one of {', '.join(_LAYOUTS)}; convert the image "
-            "upstream, for example with image_proc"
-        )
-    pixels = _pixels(image, layout.channels)
-    return layout.to_rgb(pixels)
+    """`image.rgb()`."""
+    return image.rgb()
 
 
-def _pixels(image: RawImage, channels: int) -> Image:
-    """A [height, width, channels] view of the image's bytes, without the padding."""
-    if image.height <= 0 or image.width <= 0:
-        raise ImageSizeError(f"found an image of {image.width}x{image.height} pixels; expected at least 1x1")
-    row = image.width * channels
-    if image.step < row:
-        raise ImageSizeError(
-            f"found step {image.step} for rows of {image.width} {image.encoding} pixels; expected at least {row} bytes"
-        )
-    data = np.frombuffer(image.data, dtype=np.uint8)
-    if data.size != image.step * image.height:
-        raise ImageSizeError(
-            f"found {data.size} bytes for step {image.step} x height {image.height}; expected "
-            f"{image.step * image.height}: the message is truncated or its size fields are wrong"
-        )
-    rows = data.reshape(image.height, image.step)
-    return rows[:, :row].reshape(image.height, image.width, channels)
-
-
-_JPEG_START = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
-
-
-def decode_compressed(data: NDArray[np.uint8]) -> Image:
-    """Decode a JPEG, PNG or WebP file; an EXIF rotation is not applied, since the encoder sees what the camera sent.
-
-    Args:
-        data: the file's bytes, uint8 [N].
-
-    Returns:
-        uint8 [height, width, 3]; grey is spread over three channels, transparency is dropped.
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Bound an image's size before memory is spent on it.
 
     Raises:
-        UndecodableImageError: the bytes are empty, corrupt, cut off, or of another kind.
+        ImageSizeError: no pixels.
+        ImageTooLargeError: more than `max_pixels`.
     """
-    start = data[:2].tobytes()
-    # OpenCV decodes a JPEG that breaks off without complaint, its lower part grey. Some cameras pad theirs with zeros.
-    if start == _JPEG_START and not data.tobytes().rstrip(b"\0").endswith(_JPEG_END):
-        raise UndecodableImageError(f"found {data.size} bytes of JPEG without an end marker; the image is cut off")
-    try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        raise UndecodableImageError(
-            f"found {data.size} bytes starting with {start.hex(' ') or 'nothing'} that do not decode; expected a JPEG "
-            "(ff d8), PNG (89 50) or WebP (52 49) image"
+    if height <= 0 or width <= 0:
+        raise ImageSizeError(f"found an image of {width}x{height} pixels; expected at least 1x1")
+    if height * width > max_pixels:
+        raise ImageTooLargeError(
+            f"found an image of {width}x{height} pixels; expected at most {max_pixels} pixels; if it is real, raise "
+            "the limit (parameter max_image_pixels)"
         )
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _encoding(name: str) -> Encoding:
+    encoding = ENCODINGS.get(name)
+    if encoding is not None:
+        return encoding
+    if DEPTH.fullmatch(name):
+        raise DepthImageError(
+            f"found image encoding {name!r}: depth or other measurements, not colours; connect the colour camera"
+        )
+    raise UnsupportedEncodingError(
+        f"found image encoding {name!r}; expected one of {', '.join(ENCODINGS)}; convert the image upstream, for "
+        "example with image_proc"
+    )

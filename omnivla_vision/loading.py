@@ -109,7 +109,8 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
         fingerprint=weights.fingerprint,
         cameras=options.cameras,
         takes_goal=options.takes_goal,
-        projector=weights.projector,
+        # The reference is float32 from end to end; elsewhere the projector computes in its weights' own precision.
+        projector=weights.projector.float() if weights.projector and one.precision == "float32" else weights.projector,
         batch_engine=many,
     )
 

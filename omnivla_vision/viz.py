@@ -50,6 +50,27 @@ class PcaBasis:
         return np.asarray(cv2.resize(colours, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
+def goal_similarity(current: Features, goal: Features) -> NDArray[np.float32]:
+    """How well each current patch is matched somewhere in the goal.
+
+    Args:
+        current: [tokens, width] patch features.
+        goal: [tokens, width] patch features of the goal.
+
+    Returns:
+        float32 [tokens]: the cosine of each current patch to its best goal patch, -1 to 1.
+    """
+    cosines = _unit(current) @ _unit(goal).T
+    return np.asarray(cosines.max(axis=1), dtype=np.float32)
+
+
+def heat_map(values: NDArray[np.floating[Any]], *, grid: int, size: int) -> Image:
+    """Colour [grid * grid] values of -1 to 1, blue to red; uint8 [size, size, 3]."""
+    levels = ((values.reshape(grid, grid) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    bgr = cv2.applyColorMap(cv2.resize(levels, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLORMAP_TURBO)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
 def beside(*pictures: Image, height: int = 336, gap: int = 8) -> Image:
     """Put RGB pictures side by side on white, all at the same height; uint8 [height, W, 3]."""
     columns = []
@@ -69,6 +90,11 @@ def _layer_norm(features: Features) -> Features:
     """Without the encoder's own final norm weights, which do not travel with the tokens."""
     wide = features.astype(np.float64)
     return (wide - wide.mean(axis=1, keepdims=True)) / (wide.std(axis=1, keepdims=True) + 1e-6)
+
+
+def _unit(features: Features) -> NDArray[np.float32]:
+    wide = features.astype(np.float32)
+    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
 def _white(height: int, width: int) -> Image:

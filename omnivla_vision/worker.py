@@ -6,13 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from omnivla_vision.encoder import TokenSet, VisionEncoder, stage
+from omnivla_vision.encoder import VisionEncoder, stage
+from omnivla_vision.frames import Callbacks, Frame, GoalImage, Health, Result
 from omnivla_vision.goal import Goal
-from omnivla_vision.images import ImageError, RawImage, to_rgb
-from omnivla_vision.scheduler import FrameCounts, NewestFrame
+from omnivla_vision.images import ImageError
+from omnivla_vision.scheduler import NewestFrame, is_stale
 
 Header = TypeVar("Header")
 
@@ -20,89 +20,97 @@ Header = TypeVar("Header")
 WINDOW = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frame(Generic[Header]):
-    """A camera image on its way; `header` is carried along untouched, `received_s` is time.perf_counter()."""
-
-    image: RawImage
-    header: Header
-    received_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class GoalImage:
-    """A goal image on its way, not yet checked or decoded."""
-
-    image: RawImage
-    stamp_ns: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health:
-    """What the worker can say about itself at one moment. Timings are the last WINDOW frames', oldest first."""
-
-    counts: FrameCounts
-    goal: Goal | None
-    goal_encodes: int
-    goals_rejected: int
-    last_error: str
-    stage_ms: tuple[dict[str, float], ...]
-
-
 class EncodeWorker(Generic[Header]):
-    """Runs an encoder in a thread of its own.
+    """Runs an encoder in a thread of its own, from `start` to `stop`; it can be started again.
 
     Args:
-        encoder: used by this thread only, from `start` to `stop`.
-        publish: called in the worker's thread with each frame's header and tokens; an exception counts as a failure.
-        report: called in the worker's thread for every refused image and every failure, with "camera" or "goal" and a
-            sentence.
+        encoder: used by the thread, and by the caller of `offer_goal` while there is no thread.
+        callbacks: see there.
+        now_ns: the clock that frames are stamped with.
+
+    Attributes:
+        max_frame_age_s: frames older than this when their turn comes are dropped; 0 for no limit.
     """
 
     def __init__(
-        self,
-        encoder: VisionEncoder,
-        *,
-        publish: Callable[[Header, TokenSet], None],
-        report: Callable[[str, str], None],
+        self, encoder: VisionEncoder, callbacks: Callbacks[Header], *, now_ns: Callable[[], int] = time.time_ns
     ) -> None:
+        self.max_frame_age_s = 0.0
         self._encoder = encoder
-        self._publish = publish
-        self._report = report
+        self._callbacks = callbacks
+        self._now_ns = now_ns
         self._slot: NewestFrame[Frame[Header]] = NewestFrame()
-        self._new_goal: GoalImage | None = None
+        self._goals: deque[GoalImage | None] = deque(maxlen=1)  # the newest one that waits; None clears
         self._goal: Goal | None = None
         self._goals_rejected = 0
+        self._problems = {"camera": "", "goal": ""}
         self._last_error = ""
         self._stage_ms: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self._stopping = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="encode", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start encoding whatever is offered."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="encode", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the frame in work, drop the one waiting, and end the thread."""
+        """Finish the frame in work, drop the one waiting, and end the thread; does nothing if there is none."""
+        if self._thread is None:
+            return
         with self._changed:
             self._stopping = True
             self._slot.drop()
             self._changed.notify()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.join()
+        self._thread = None
 
     def offer(self, frame: Frame[Header]) -> None:
-        """Hand over a camera frame; it replaces one that still waits. Returns at once."""
+        """Hand over a frame; it replaces one that still waits. Returns at once.
+
+        An image whose fields are wrong is refused here and now, so that it does not push out a good one.
+        """
+        try:
+            for source in (*frame.images, *([frame.goal.image] if frame.goal else [])):
+                source.check()
+        except ImageError as error:
+            self.refuse(error)
+            return
         with self._changed:
             self._slot.offer(frame)
             self._changed.notify()
 
-    def offer_goal(self, goal: GoalImage) -> None:
-        """Hand over a goal image; it takes effect with the next frame that is started. Returns at once."""
+    def refuse(self, error: ImageError) -> None:
+        """Count a frame that arrived and is of no use."""
         with self._changed:
-            self._new_goal = goal
+            self._slot.refuse()
+        self._explain("camera", "camera image refused", error)
+
+    def refuse_goal(self, error: Exception) -> None:
+        """Count a goal image that arrived and is of no use; the goal in force stays."""
+        with self._changed:
+            self._goals_rejected += 1
+        self._explain("goal", "goal image refused, the previous goal stays", error)
+
+    def offer_goal(self, goal: GoalImage | None) -> None:
+        """Hand over a goal image, or None for no goal; it takes effect with the next frame that is started."""
+        with self._changed:
+            self._goals.append(goal)
             self._changed.notify()
+        if self._thread is None:
+            self._take_goal()
+
+    def set_goal(self, goal: Goal) -> None:
+        """Encode a goal now, in the caller's thread; only before `start`."""
+        self._encoder.set_goal(goal)
+        self._goal = goal
+
+    def clock_jumped_back(self) -> None:
+        """Time starts over: the frame that waits belongs to the past."""
+        with self._changed:
+            self._slot.expire()
 
     @property
     def health(self) -> Health:
@@ -113,6 +121,8 @@ class EncodeWorker(Generic[Header]):
                 goal=self._goal,
                 goal_encodes=self._encoder.goal_encodes,
                 goals_rejected=self._goals_rejected,
+                camera_problem=self._problems["camera"],
+                goal_problem=self._problems["goal"],
                 last_error=self._last_error,
                 stage_ms=tuple(self._stage_ms),
             )
@@ -120,52 +130,82 @@ class EncodeWorker(Generic[Header]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._slot.waiting or self._new_goal is not None)
+                self._changed.wait_for(lambda: self._stopping or self._slot.waiting or self._goals)
                 if self._stopping:
                     return
-                goal, self._new_goal = self._new_goal, None
             # The goal first, and only then the frame that is newest by now: a new goal delays a frame by one encode.
-            if goal is not None:
-                self._take_goal(goal)
+            self._take_goal()
             with self._changed:
                 frame = self._slot.take()
             if frame is not None:
                 self._take_frame(frame)
 
-    def _take_goal(self, image: GoalImage) -> None:
+    def _take_goal(self) -> None:
+        with self._changed:
+            if not self._goals:
+                return
+            image = self._goals.popleft()
         try:
-            goal = Goal(rgb=to_rgb(image.image).copy(), stamp_ns=image.stamp_ns)
-            if self._encoder.set_goal(goal):
-                with self._changed:
-                    self._goal = goal
-        except Exception as error:  # noqa: BLE001 - whatever happened, the previous goal is still in force and so is the node
-            with self._changed:
-                self._goals_rejected += 1
-            self._explain("goal", "goal image refused, the previous goal stays", error)
+            self._encode_goal(image)
+        except Exception as error:  # noqa: BLE001 - whatever happened, the goal in force stays, and so does the node
+            self.refuse_goal(error)
+
+    def _encode_goal(self, image: GoalImage | None) -> None:
+        goal = None
+        if image is not None:
+            image.image.check()
+            # A view would keep the whole message alive, and would follow it if it changed.
+            goal = Goal(rgb=image.image.rgb().copy(), stamp_ns=image.stamp_ns)
+        previous = self._goal
+        self._encoder.set_goal(goal)
+        with self._changed:
+            self._problems["goal"] = ""
+            if (goal and goal.id) == (previous and previous.id):
+                return
+            self._goal = goal
+        self._callbacks.goal_changed(goal)
 
     def _take_frame(self, frame: Frame[Header]) -> None:
         waited_ms = (time.perf_counter() - frame.received_s) * 1e3
-        stage_ms = {"wait": waited_ms}
+        stage_ms = {"receive": frame.receive_ms, "wait": waited_ms}
+        if is_stale(frame.stamp_ns, now_ns=self._now_ns(), limit_s=self.max_frame_age_s):
+            with self._changed:
+                self._slot.stale()
+            return
         try:
-            with stage(stage_ms, "decode"):
-                rgb = to_rgb(frame.image)
-            tokens = self._encoder.encode(rgb, stage_ms)
-            self._publish(frame.header, tokens)
+            result = self._encode(frame, stage_ms)
+            with stage(stage_ms, "publish"):
+                self._callbacks.publish(result)
         except ImageError as error:
             with self._changed:
                 self._slot.rejected()
             self._explain("camera", "camera image refused", error)
+            return
         except Exception as error:  # noqa: BLE001 - one frame is lost; the next one gets its chance
             with self._changed:
                 self._slot.failed()
             self._explain("camera", "frame failed", error)
-        else:
-            with self._changed:
-                self._slot.published()
-                self._stage_ms.append(stage_ms)
+            return
+        with self._changed:
+            self._slot.published()
+            self._problems["camera"] = ""
+            self._stage_ms.append(stage_ms)
+        try:
+            self._callbacks.published(result)
+        except Exception as error:  # noqa: BLE001 - its tokens are out already
+            self._explain("camera", "after publishing", error)
+
+    def _encode(self, frame: Frame[Header], stage_ms: dict[str, float]) -> Result[Header]:
+        with stage(stage_ms, "decode"):
+            pictures = tuple(source.rgb() for source in frame.images)
+        if frame.goal is not None:
+            with stage(stage_ms, "goal"):
+                self._encode_goal(frame.goal)
+        return Result(frame=frame, pictures=pictures, tokens=self._encoder.encode(pictures, stage_ms))
 
     def _explain(self, source: str, what: str, error: Exception) -> None:
         sentence = f"{what}: {error}" if isinstance(error, ImageError) else f"{what}: {type(error).__name__}: {error}"
         with self._changed:
+            self._problems[source] = sentence
             self._last_error = sentence
-        self._report(source, sentence)
+        self._callbacks.report(source, sentence)

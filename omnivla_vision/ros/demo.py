@@ -18,11 +18,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from rich.table import Table
 
 from omnivla_vision.msg import VisualTokens
-from omnivla_vision.replay.bag import BagFrame, read_images
+from omnivla_vision.replay.frames import BagFrame, read_images
 from omnivla_vision.resources import resource_path
-from omnivla_vision.ros.messages import stamp_to_ns
+from omnivla_vision.ros.messages import image_message, stamp_to_ns
 from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.probe import NodeTimeoutError, Probe, image_message
+from omnivla_vision.ros.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.transport import use_shipped_profile
 from omnivla_vision.tokens import DTYPES, unpack
 from omnivla_vision.viz import PcaBasis, beside, save_png

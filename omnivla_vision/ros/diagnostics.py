@@ -1,85 +1,160 @@
-"""The node's health as diagnostic_msgs."""
+"""The node's health as statuses: a level, a sentence, and the figures behind it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+import torch
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from omnivla_vision.encoder import Provenance
-from omnivla_vision.worker import Health
+from omnivla_vision.frames import Health
+from omnivla_vision.memory import resident_bytes
+from omnivla_vision.ros.camera import ImageTopic
+from omnivla_vision.ros.lifecycle import ACTIVE
 
-OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
+OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+# A camera that was there and has been silent for so long is reported.
+SILENCE_S = 2.0
+NAMES = ("node", "camera", "frames", "goal", "engine", "latency", "transport")
+STAGES = ("receive", "wait", "decode", "preprocess", "goal", "encode", "pack", "publish")
 
 
-def diagnostics(
-    health: Health, provenance: Provenance, *, cameras: int, node_name: str, stamp: Time
-) -> DiagnosticArray:
-    """One status each for camera, frames, goal, engine and latency.
+@dataclass(frozen=True)
+class Status:
+    """One line of the report."""
 
-    Args:
-        health: the worker's.
-        provenance: the encoder's.
-        cameras: how many publishers the camera subscription is connected to.
-        node_name: fully qualified.
-        stamp: now.
-    """
-    array = DiagnosticArray()
-    array.header.stamp = stamp
-    array.status = [
-        _camera(health, cameras),
+    name: str
+    level: bytes
+    message: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All that the report is made of. Before configure there is no health and no provenance."""
+
+    state: str
+    problem: str
+    health: Health | None
+    provenance: Provenance | None
+    cameras: Sequence[ImageTopic]
+    max_frame_age_s: float
+    transport_problem: str
+    message_bytes: int
+
+
+def report(snapshot: Snapshot) -> list[Status]:
+    """One status of each of NAMES, in that order."""
+    health, provenance = snapshot.health, snapshot.provenance
+    if health is None or provenance is None:
+        idle = [Status(name, OK, f"nothing to report: the node is {snapshot.state}") for name in NAMES[1:-1]]
+        return [_node(snapshot), *idle, _transport(snapshot)]
+    return [
+        _node(snapshot),
+        _camera(snapshot, health),
         _frames(health),
         _goal(health),
         _engine(provenance),
         _latency(health),
+        _transport(snapshot),
     ]
-    for status in array.status:
-        status.name = f"{node_name}: {status.name}"
-        status.hardware_id = node_name
-    return array
 
 
-def _camera(health: Health, cameras: int) -> DiagnosticStatus:
-    if not cameras:
-        return _status("camera", WARN, "nobody publishes camera images to this node", {"publishers": cameras})
-    message = "receiving images" if health.counts.received else "waiting for the first image"
-    return _status("camera", OK, message, {"publishers": cameras})
+def _node(snapshot: Snapshot) -> Status:
+    values = {"state": snapshot.state, "resident_mb": resident_bytes() >> 20}
+    if snapshot.problem:
+        return Status("node", ERROR, f"{snapshot.state}: {snapshot.problem}", values)
+    return Status("node", OK, snapshot.state, values)
 
 
-def _frames(health: Health) -> DiagnosticStatus:
+def _camera(snapshot: Snapshot, health: Health) -> Status:
+    now = time.monotonic()
+    values: dict[str, object] = {"publishers": min((camera.publishers for camera in snapshot.cameras), default=0)}
+    for camera in snapshot.cameras:
+        values[f"{camera.topic} publishers"] = camera.publishers
+        values[f"{camera.topic} received"] = camera.arrivals.total
+        values[f"{camera.topic} rate_hz"] = f"{camera.arrivals.rate_hz(now):.1f}"
+        if camera.arrivals.age_s is not None:
+            values[f"{camera.topic} age_s"] = f"{camera.arrivals.age_s:.3f}"
+    state, level, message = _camera_state(snapshot, health, now)
+    return Status("camera", level, message, {"state": state, **values})
+
+
+def _camera_state(snapshot: Snapshot, health: Health, now: float) -> tuple[str, bytes, str]:
+    if snapshot.state != ACTIVE:
+        return "waiting", OK, f"not listening: the node is {snapshot.state}"
+    for camera in snapshot.cameras:
+        if camera.incompatible and not camera.publishers:
+            message = f"{camera.topic}: a publisher offers an incompatible {camera.incompatible}"
+            return "incompatible QoS", ERROR, message
+    if health.camera_problem:
+        return "rejected", ERROR, health.camera_problem
+    for camera in snapshot.cameras:
+        silence, age = camera.arrivals.silence_s(now), camera.arrivals.age_s or 0.0
+        if silence is None:
+            return "waiting", WARN, _why_nothing_came(camera)
+        if silence > SILENCE_S:
+            return "stale", STALE, f"{camera.topic}: no image for {silence:.0f} s"
+        if snapshot.max_frame_age_s and age > snapshot.max_frame_age_s:
+            message = f"{camera.topic}: images arrive {age:.1f} s old, more than max_frame_age; do the clocks agree?"
+            return "stale", STALE, message
+    return "active", OK, "receiving images"
+
+
+def _why_nothing_came(camera: ImageTopic) -> str:
+    if not camera.publishers:
+        return f"nobody publishes {camera.topic}; remap it to the camera's topic"
+    return (
+        f"{camera.topic} has a publisher, and no image came yet; if it does send, its images may be too large for its "
+        "Fast DDS profile: give it config/fastdds.xml of this package"
+    )
+
+
+def _frames(health: Health) -> Status:
     counts = asdict(health.counts)
     bad = health.counts.rejected + health.counts.failed
     message = f"{bad} frames lost; the last error: {health.last_error}" if bad else "every frame is accounted for"
-    return _status("frames", WARN if bad else OK, message, counts)
+    return Status("frames", WARN if bad else OK, message, counts)
 
 
-def _goal(health: Health) -> DiagnosticStatus:
+def _goal(health: Health) -> Status:
+    goal = health.goal
     values = {
-        "id": health.goal.id if health.goal else "",
+        "id": goal.id if goal else "",
+        "size": f"{goal.rgb.shape[1]}x{goal.rgb.shape[0]}" if goal else "",
         "goal_encodes": health.goal_encodes,
         "rejected": health.goals_rejected,
     }
-    message = "goal set" if health.goal else "no goal: its tokens are zeros and goal_valid is false"
-    return _status("goal", OK, message, values)
+    if health.goal_problem:
+        return Status("goal", WARN, health.goal_problem, values)
+    return Status("goal", OK, "goal set" if goal else "no goal: its tokens are zeros and goal_valid is false", values)
 
 
-def _engine(provenance: Provenance) -> DiagnosticStatus:
+def _engine(provenance: Provenance) -> Status:
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    values = asdict(provenance) | {"device": torch.cuda.get_device_name() if on_gpu else "cpu"}
+    if on_gpu:
+        values["device_memory_mb"] = torch.cuda.memory_allocated() >> 20
     random = provenance.weights == "random"
     message = "RANDOM WEIGHTS: the tokens mean nothing" if random else provenance.notice or "running"
-    return _status("engine", WARN if random or provenance.notice else OK, message, asdict(provenance))
+    return Status("engine", WARN if random or provenance.notice else OK, message, values)
 
 
-def _latency(health: Health) -> DiagnosticStatus:
+def _latency(health: Health) -> Status:
     values: dict[str, object] = {}
-    for name in health.stage_ms[-1] if health.stage_ms else ():
+    for name in STAGES:
         samples = [timings[name] for timings in health.stage_ms if name in timings]
-        p50, p95 = np.percentile(samples, [50, 95])
-        values |= {f"{name} p50": f"{p50:.2f}", f"{name} p95": f"{p95:.2f}", f"{name} max": f"{max(samples):.2f}"}
-    return _status("latency", OK, f"milliseconds over the last {len(health.stage_ms)} frames", values)
+        if samples:
+            p50, p95 = np.percentile(samples, [50, 95])
+            values |= {f"{name} p50": f"{p50:.2f}", f"{name} p95": f"{p95:.2f}", f"{name} max": f"{max(samples):.2f}"}
+    return Status("latency", OK, f"milliseconds over the last {len(health.stage_ms)} frames", values)
 
 
-def _status(name: str, level: bytes, message: str, values: dict[str, object]) -> DiagnosticStatus:
-    pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    return DiagnosticStatus(name=name, level=level, message=message, values=pairs)
+def _transport(snapshot: Snapshot) -> Status:
+    values = {"message_bytes": snapshot.message_bytes}
+    level = WARN if snapshot.transport_problem else OK
+    return Status("transport", level, snapshot.transport_problem or "large enough for the messages", values)

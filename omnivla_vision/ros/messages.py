@@ -7,35 +7,60 @@ import array
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
+from sensor_msgs import msg as sensor_msgs
 from std_msgs.msg import Header
 
+from omnivla_vision import compressed, images
 from omnivla_vision.encoder import TokenSet, stage
-from omnivla_vision.images import RawImage
-from omnivla_vision.msg import VisualTokens
+from omnivla_vision.encodings import DEPTH, ENCODINGS
+from omnivla_vision.goal import Goal
+from omnivla_vision.images import ImageSource
+from omnivla_vision.msg import GoalStatus, VisualTokens
+from omnivla_vision.ros import bridge
 from omnivla_vision.tokens import pack
 
+NS_PER_S = 1_000_000_000
 
-def raw_image(message: Image) -> RawImage:
-    """A view of an image message; its bytes are not copied."""
-    return RawImage(
+
+class InvalidStampError(images.ImageError):
+    """A header's stamp is not a time."""
+
+
+def image_source(message: sensor_msgs.Image | sensor_msgs.CompressedImage, *, max_pixels: int) -> ImageSource:
+    """An image message as the core sees it; its bytes are not copied."""
+    if isinstance(message, sensor_msgs.CompressedImage):
+        return compressed.CompressedImage(data=message.data, format=message.format, max_pixels=max_pixels)
+    raw = images.RawImage(
         data=message.data,
         height=message.height,
         width=message.width,
         encoding=message.encoding,
         step=message.step,
         is_bigendian=bool(message.is_bigendian),
+        max_pixels=max_pixels,
     )
+    if raw.encoding not in ENCODINGS and not DEPTH.fullmatch(raw.encoding) and bridge.available():
+        return bridge.BridgedImage(message, max_pixels=max_pixels)
+    return raw
 
 
 def stamp_to_ns(stamp: Time) -> int:
-    """A ROS time as nanoseconds."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    """A ROS time as nanoseconds.
+
+    Raises:
+        InvalidStampError: it lies before 1970, or has a second or more of nanoseconds.
+    """
+    if stamp.sec < 0 or stamp.nanosec >= NS_PER_S:
+        raise InvalidStampError(
+            f"found a header stamped {stamp.sec} s + {stamp.nanosec} ns; expected no negative seconds and less than "
+            f"{NS_PER_S} ns"
+        )
+    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
 
 
 def ns_to_stamp(nanoseconds: int) -> Time:
     """Nanoseconds as a ROS time."""
-    return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+    return Time(sec=nanoseconds // NS_PER_S, nanosec=nanoseconds % NS_PER_S)
 
 
 def bytes_field(data: NDArray[np.uint8]) -> array.array[int]:
@@ -43,6 +68,23 @@ def bytes_field(data: NDArray[np.uint8]) -> array.array[int]:
     field = array.array("B")
     field.frombytes(np.ascontiguousarray(data).data)
     return field
+
+
+def image_message(rgb: NDArray[np.uint8], *, stamp_ns: int, frame_id: str) -> sensor_msgs.Image:
+    """An rgb8 message of an [H, W, 3] image."""
+    message = sensor_msgs.Image(height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8", step=3 * rgb.shape[1])
+    message.header.stamp = ns_to_stamp(stamp_ns)
+    message.header.frame_id = frame_id
+    message.data = bytes_field(rgb)
+    return message
+
+
+def goal_status(goal: Goal | None) -> GoalStatus:
+    """What is published about the goal in force, or about there being none."""
+    if goal is None:
+        return GoalStatus(valid=False)
+    height, width = goal.rgb.shape[:2]
+    return GoalStatus(valid=True, id=goal.id, stamp=ns_to_stamp(goal.stamp_ns), height=height, width=width)
 
 
 def to_message(tokens: TokenSet, *, header: Header, sequence: int, dtype: str) -> VisualTokens:

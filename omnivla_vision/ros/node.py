@@ -2,200 +2,205 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import rclpy
-import torch
-from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.impl.logging_severity import LoggingSeverity
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.utilities import get_rmw_implementation_identifier
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
-from omnivla_vision.encoder import TokenSet, VisionEncoder
-from omnivla_vision.errors import VisionError
-from omnivla_vision.loading import load_encoder
-from omnivla_vision.msg import VisualTokens
-from omnivla_vision.ros import parameters, qos
-from omnivla_vision.ros.diagnostics import diagnostics
-from omnivla_vision.ros.messages import raw_image, stamp_to_ns, to_message
-from omnivla_vision.worker import EncodeWorker, Frame, GoalImage
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.frames import Callbacks
+from omnivla_vision.goal import Goal
+from omnivla_vision.image_files import read_rgb
+from omnivla_vision.memory import return_memory
+from omnivla_vision.ros.diagnostics import Snapshot, report
+from omnivla_vision.ros.heartbeat import Heartbeat
+from omnivla_vision.ros.inputs import Inputs, pairing
+from omnivla_vision.ros.lifecycle import UNCONFIGURED, GuardedLifecycleNode
+from omnivla_vision.ros.loading import LoadEncoder, load_encoder
+from omnivla_vision.ros.outputs import Outputs
+from omnivla_vision.ros.parameters import Parameters
+from omnivla_vision.ros.settings import LATCHED, VisionParameters
+from omnivla_vision.ros.transport import transport_problem
+from omnivla_vision.ros.updater import make_publisher
+from omnivla_vision.worker import EncodeWorker
 
-# A camera that sends only broken images must not flood the log.
-THROTTLE_S = 5.0
+WAKE_UP_S = 1.0
 
 
-class VisionNode(LifecycleNode):
+class VisionNode(GuardedLifecycleNode):
     """Lifecycle node around an encoder.
 
-    Subscribes `image_raw` and `goal_image` (sensor_msgs/Image); publishes `~/tokens` (VisualTokens) and /diagnostics.
-    configure loads the network; activate opens the topics; deactivate closes them; cleanup frees the network.
+    Subscribes `image_raw` (or `<camera>/image_raw` of each camera) and `goal_image`; publishes `~/tokens`,
+    `~/goal_status`, `~/debug/...` and /diagnostics; serves `~/clear_goal`. configure loads the network; activate opens
+    the topics; deactivate closes them; cleanup frees the network.
+
+    Args:
+        load: makes the encoder at configure.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, load: LoadEncoder = load_encoder) -> None:
         super().__init__("vision_node")
-        parameters.declare(self)
-        self.add_on_set_parameters_callback(self._on_parameters)
-        self._settings = parameters.VisionParameters()
+        self._load = load
         self._encoder: VisionEncoder | None = None
         self._worker: EncodeWorker[Header] | None = None
-        self._topics: list[Any] = []
+        self._outputs: Outputs | None = None
+        self._inputs: Inputs | None = None
         self._seen_goals: deque[int] = deque(maxlen=16)
-        self._sequence = self._cameras = 0
         # A logger each, because throttling is per logger: refused goals must not hide refused frames.
         self._loggers = {source: self.get_logger().get_child(source) for source in ("camera", "goal")}
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._tokens = self.create_publisher(
-            VisualTokens, "~/tokens", qos.TOKENS, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        self._settings = Parameters(
+            self, configured=lambda: self.state != UNCONFIGURED, changed=self._on_live_parameters
         )
-        self._diagnostics_timer = self.create_timer(1.0, self._publish_diagnostics)
+        self._diagnostics = make_publisher(self)
+        self._heartbeat = Heartbeat(self._diagnostics.period_s, self._publish_diagnostics)
+        self.create_service(Trigger, "~/clear_goal", self._on_clear_goal)
+        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jumps = self.get_clock().create_jump_callback(backwards, post_callback=self._on_clock_jump)
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Read the parameters, load the network and warm it up."""
-        try:
-            self._settings = parameters.read(self)
-            self._encoder = self._load_encoder()
-        except VisionError as error:
-            self.get_logger().error(f"cannot configure: {error}")
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
+    def configure(self) -> None:
+        """Read the parameters, load the network and warm it up, encode the goal to start with."""
+        settings = self._settings.read()
+        self._on_live_parameters(settings)
+        pairing(settings, lambda images: None)  # only to learn now whether it can be had
+        goal = Goal(rgb=read_rgb(Path(settings.goal_image_path))) if settings.goal_image_path else None
+        self._encoder = self._load(settings, self.get_logger())
+        self._outputs = Outputs(self, self._encoder, lambda: self._settings.current)
+        callbacks = Callbacks(
+            publish=self._outputs.publish_tokens,
+            published=self._outputs.show,
+            goal_changed=self._outputs.publish_goal,
+            report=self._report,
+        )
+        self._worker = EncodeWorker(self._encoder, callbacks, now_ns=lambda: self.get_clock().now().nanoseconds)
+        self._worker.max_frame_age_s = settings.max_frame_age
+        if goal is not None:
+            self._worker.set_goal(goal)
+        self._outputs.publish_goal(goal)
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def activate(self) -> None:
         """Open the topics and start encoding."""
-        assert self._encoder is not None
-        self._sequence = self._cameras = 0
-        self._worker = EncodeWorker(self._encoder, publish=self._publish_tokens, report=self._report)
+        assert self._worker is not None
+        assert self._outputs is not None
+        self._outputs.restart()
         self._worker.start()
-        overrides = QoSOverridingOptions.with_default_policies()
-        self._topics = [
-            self.create_subscription(
-                Image,
-                "image_raw",
-                self._on_image,
-                qos.CAMERA,
-                event_callbacks=qos.on_matched(self._on_camera_matched),
-                qos_overriding_options=overrides,
-            ),
-            self.create_subscription(Image, "goal_image", self._on_goal, qos.GOAL_LATCHED),
-            self.create_subscription(Image, "goal_image", self._on_goal, qos.GOAL_VOLATILE),
-        ]
-        self.get_logger().info(
-            f"active: {self._topics[0].topic_name} and {self._topics[1].topic_name} -> {self._tokens.topic_name}"
+        self._inputs = Inputs(
+            self, self._settings.current, self._worker, seen_goals=self._seen_goals, changed=self.state_changed
         )
-        return super().on_activate(state)
+        topics = [camera.topic for camera in self._inputs.cameras]
+        self.get_logger().info(f"listening to {', '.join(topics)} and {self._inputs.goal_topic}")
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def deactivate(self) -> None:
         """Close the topics; the network stays loaded."""
-        self._close()
-        return super().on_deactivate(state)
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
+        if self._worker is not None:
+            self._worker.stop()
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def cleanup(self) -> None:
         """Free the network."""
-        self._encoder = None
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop, from any state."""
-        self._close()
-        self._encoder = None
-        return TransitionCallbackReturn.SUCCESS
+        if self._outputs is not None:
+            self._outputs.close()
+        self._worker = self._outputs = self._encoder = None
+        self._seen_goals.clear()
+        return_memory()
 
     def start(self) -> None:
         """Configure and activate without a lifecycle manager; when configuring fails, wait to be configured again."""
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+        self.state_changed()
 
-    def _load_encoder(self) -> VisionEncoder:
-        started = time.perf_counter()
-        loaded = load_encoder(parameters.encoder_options(self._settings))
-        for warning in loaded.warnings:
-            self.get_logger().warning(warning)
-        encoder = loaded.encoder
-        encoder.warm_up()
-        made_by = encoder.provenance
-        self.get_logger().info(
-            f"{made_by.preset} ready in {time.perf_counter() - started:.1f} s: engine {made_by.engine}, "
-            f"{made_by.precision}, {torch.get_num_threads()} threads"
-        )
-        return encoder
-
-    def _on_camera_matched(self, publishers: int) -> None:
-        self._cameras = publishers
-        self._publish_diagnostics()
-
-    def _on_image(self, message: Image) -> None:
-        if self._worker is not None:
-            self._worker.offer(Frame(image=raw_image(message), header=message.header, received_s=time.perf_counter()))
-
-    def _on_goal(self, message: Image, info: Any) -> None:
-        if self._worker is None or info["source_timestamp"] in self._seen_goals:
-            return
-        self._seen_goals.append(info["source_timestamp"])
-        self._worker.offer_goal(GoalImage(image=raw_image(message), stamp_ns=stamp_to_ns(message.header.stamp)))
-
-    def _on_parameters(self, changes: list[Parameter[Any]]) -> Any:
-        result = parameters.check_change(changes)
-        if result.successful:
-            self._settings = parameters.with_live_changes(self._settings, changes)
-        return result
-
-    def _publish_tokens(self, header: Header, tokens: TokenSet) -> None:
-        """Runs in the worker's thread."""
-        assert self._encoder is not None
-        message = to_message(
-            tokens,
-            header=header,
-            sequence=self._sequence,
-            dtype=self._settings.output_dtype,
-        )
-        self._tokens.publish(message)
-        self._sequence += 1
-
-    def _report(self, source: str, sentence: str) -> None:
-        """Runs in the worker's thread."""
-        self._loggers[source].error(sentence, throttle_duration_sec=THROTTLE_S)
+    def state_changed(self) -> None:
+        """Publish the diagnostics now."""
+        self._heartbeat.now()
 
     def _publish_diagnostics(self) -> None:
-        if self._worker is not None and self._encoder is not None:
-            stamp = self.get_clock().now().to_msg()
-            name = self.get_fully_qualified_name()
-            self._diagnostics.publish(
-                diagnostics(
-                    self._worker.health, self._encoder.provenance, cameras=self._cameras, node_name=name, stamp=stamp
-                )
-            )
+        """Runs in the heartbeat's thread, or in the executor's; the other one may be in the middle of a transition."""
+        if not self.context.ok():
+            return
+        outputs, encoder, worker, inputs = self._outputs, self._encoder, self._worker, self._inputs
+        settings = self._settings.current
+        size = outputs.message_bytes if outputs else 0
+        rmw = get_rmw_implementation_identifier()
+        snapshot = Snapshot(
+            state=self.state,
+            problem=self.problem,
+            health=worker.health if worker else None,
+            provenance=encoder.provenance if encoder else None,
+            cameras=tuple(inputs.cameras) if inputs else (),
+            max_frame_age_s=settings.max_frame_age,
+            transport_problem=transport_problem(size, rmw=rmw, environment=os.environ),
+            message_bytes=size,
+        )
+        self._diagnostics.publish(report(snapshot))
 
-    def _close(self) -> None:
-        for topic in self._topics:
-            self.destroy_subscription(topic)
-        self._topics = []
+    def _on_live_parameters(self, settings: VisionParameters) -> None:
         if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+            self._worker.max_frame_age_s = settings.max_frame_age
+        level = "UNSET" if settings.log_level == "default" else settings.log_level.upper()
+        self.get_logger().set_level(LoggingSeverity[level])
+
+    def _on_clear_goal(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._worker is None:
+            response.message = f"there is no goal: the node is {self.state}"
+        elif self._settings.current.pairing != LATCHED:
+            response.message = "every frame comes with its own goal: parameter pairing is not latched"
+        else:
+            self._worker.offer_goal(None)
+            response.success, response.message = True, "the next frame has no goal"
+        return response
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        self.get_logger().warning(f"the clock jumped by {jump.delta.nanoseconds / 1e9:.3f} s; starting over")
+        if self._worker is not None:
+            self._worker.clock_jumped_back()
+        if self._inputs is not None:
+            self._inputs.clock_jumped_back()
+
+    def _report(self, source: str, sentence: str) -> None:
+        """Runs in the worker's thread, or in the executor's."""
+        if not self.context.ok():  # a signal came, and nothing can be published any more
+            return
+        self._loggers[source].error(sentence, throttle_duration_sec=self._settings.current.log_period)
 
     def destroy_node(self) -> None:
-        """Stop the worker before the publishers that it uses go away."""
-        self._close()
+        """Stop the threads before the publishers that they use go away."""
+        self._heartbeat.stop()
+        self.deactivate()
         super().destroy_node()
 
 
-def main(args: list[str] | None = None) -> int:
+def main(args: list[str] | None = None, load: Any = load_encoder) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
     rclpy.init(args=args)
-    node = VisionNode()
+    node = VisionNode(load)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value:
             node.start()
-        executor.spin()
+        # Not spin(): a signal that comes at the wrong moment does not wake it, and it would wait for ever.
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=WAKE_UP_S)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except rclpy_implementation.RCLError:
+        if rclpy.ok():
+            raise
+        # A signal came in the middle of a transition.
     finally:
         # In this order: a thread still inside the executor or the worker at exit would abort the process.
         executor.shutdown()

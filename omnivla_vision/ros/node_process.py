@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from omnivla_vision.errors import VisionError
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.transport import use_shipped_profile
 
+NODE = ("-m", "omnivla_vision.ros.node")
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_LINES = 20
 
@@ -26,10 +28,12 @@ class NodeProcess:
     """Starts `vision_node` and stops it; a context manager.
 
     Args:
-        parameters: ROS parameters that differ from config/vision.yaml.
+        parameters: ROS parameters that differ from those of the file.
+        params_file: the file, config/vision.yaml unless another is given.
         remappings: `name:=other` rules, and `__ns:=/name`.
         log: file that receives the node's output.
         environment: added to this process's environment.
+        program: what Python runs instead of the node, with its own arguments.
     """
 
     def __init__(
@@ -39,9 +43,11 @@ class NodeProcess:
         remappings: Sequence[str] = (),
         log: Path,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = NODE,
+        params_file: Path | None = None,
     ) -> None:
         self.log = log
-        arguments = ["--ros-args", "--params-file", str(resource_path("config/vision.yaml"))]
+        arguments = ["--ros-args", "--params-file", str(params_file or resource_path("config/vision.yaml"))]
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={_yaml(value)}"]
         for rule in remappings:
@@ -50,7 +56,7 @@ class NodeProcess:
         use_shipped_profile(child_environment)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "omnivla_vision.ros.node", *arguments],
+                [sys.executable, *program, *arguments],
                 env=child_environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -112,4 +118,6 @@ class NodeProcess:
 
 
 def _yaml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_yaml, value))}]"
+    return json.dumps(value, default=str)  # quotes strings: an empty one is a value too, and "1" is no number

@@ -1,140 +1,131 @@
-"""The node's parameters: one typed declaration with descriptions, ranges and checks."""
+"""The node's parameters at runtime: declared, checked, and changed while the node runs where that is possible."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from omnivla_vision.engine.base import PRECISIONS
-from omnivla_vision.engine.start import ENGINES
 from omnivla_vision.errors import VisionError
-from omnivla_vision.layout import FUSED, SPACES
-from omnivla_vision.loading import EncoderOptions
-from omnivla_vision.presets import DEFAULT_PRESET
-from omnivla_vision.tokens import DTYPES
+from omnivla_vision.ros.settings import VisionParameters, parameter_name, problem_with
+
+# Parameters that others declare on the node.
+FOREIGN = ("use_sim_time", "qos_overrides.", "diagnostic_updater.", "start_type_description_service")
 
 
 class InvalidParameterError(VisionError):
     """A parameter's value is not allowed."""
 
 
-def _parameter(
-    default: Any,
-    description: str,
-    *,
-    name: str = "",
-    choices: tuple[str, ...] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-    live: bool = False,
-) -> Any:
-    """A dataclass field that carries all there is to know of a parameter."""
-    return field(
-        default=default,
-        metadata={
-            "name": name,
-            "description": description,
-            "choices": choices,
-            "range": None if minimum is None else (minimum, maximum),
-            "live": live,
-        },
-    )
+class Parameters:
+    """Declares the parameters of VisionParameters on a node and watches over them.
 
+    Nothing is read from the node in the hot path: `current` is what holds, replaced as a whole.
 
-@dataclass(frozen=True, kw_only=True)
-class VisionParameters:
-    """Every parameter of the node. Live ones can change while it runs; the others take effect at configure."""
-
-    autostart: bool = _parameter(True, "Configure and activate without waiting for a lifecycle manager.")
-    checkpoint: str = _parameter("", "Folder or file of the weights, or hub:NAME; empty for random weights.")
-    preset: str = _parameter("", f"Which encoders; empty: as the checkpoint says, {DEFAULT_PRESET} without one.")
-    seed: int = _parameter(0, "Seed of the random weights.", minimum=0, maximum=2**31 - 1)
-    space: str = _parameter(FUSED, "fused: the encoders' features; projected: behind the projector.", choices=SPACES)
-    lora_alpha: float = _parameter(
-        0.0, "Alpha of unmerged LoRA weights without an adapter_config.json; 0 for none.", minimum=0.0, maximum=4096.0
-    )
-    encoder_weights: str = _parameter("", "Where the encoders are, if the checkpoint was trained with frozen ones.")
-    takes_goal: bool = _parameter(True, "Whether a goal's tokens follow the camera's; false for OpenVLA.")
-
-    engine: str = _parameter("auto", "What runs the network.", choices=("auto", *ENGINES))
-    precision: str = _parameter("auto", "What it computes in.", choices=("auto", *PRECISIONS))
-    bundle_dir: str = _parameter("", "Where built engines are kept; empty for the user's cache.")
-    read_only: bool = _parameter(False, "Use engines that are built; build none.")
-    threads: int = _parameter(0, "CPU threads for the network; 0 lets torch decide.", minimum=0, maximum=256)
-    output_dtype: str = _parameter(
-        "float16", "Number format of the published tokens.", name="output.dtype", choices=tuple(DTYPES), live=True
-    )
-
-
-def parameter_name(item: Any) -> str:
-    """The ROS name of a field of VisionParameters."""
-    return item.metadata["name"] or item.name
-
-
-def encoder_options(parameters: VisionParameters) -> EncoderOptions:
-    """The parameters that the encoder depends on, which have its options' names."""
-    names = {item.name for item in fields(EncoderOptions)} & {item.name for item in fields(VisionParameters)}
-    return EncoderOptions(**{name: getattr(parameters, name) for name in names})
-
-
-def declare(node: Node) -> None:
-    """Declare every parameter on the node, with its description and range."""
-    for item in fields(VisionParameters):
-        node.declare_parameter(parameter_name(item), item.default, _descriptor(item))
-
-
-def read(node: Node) -> VisionParameters:
-    """The parameters' present values, checked.
-
-    Raises:
-        InvalidParameterError: a value is not allowed; the message names it and says what is.
+    Args:
+        node: the node; a parameter file with bad values does not keep it from starting, see `read`.
+        configured: whether the node is past configure, so that only live parameters can change.
+        changed: called with the new parameters after a live change.
     """
-    values = {}
-    for item in fields(VisionParameters):
-        value = node.get_parameter(parameter_name(item)).value
-        problem = check(item, value)
+
+    def __init__(
+        self, node: Node, *, configured: Callable[[], bool], changed: Callable[[VisionParameters], None]
+    ) -> None:
+        self.current = VisionParameters()
+        self._node = node
+        self._configured = configured
+        self._changed = changed
+        self._items = {parameter_name(item): item for item in fields(VisionParameters)}
+        self._problems: dict[str, str] = {}
+        for item in self._items.values():
+            self._declare(item)
+        self._warn_of_unknown()
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def read(self) -> VisionParameters:
+        """Make the present values the current ones.
+
+        Raises:
+            InvalidParameterError: a value is not allowed; the message names it and says what is.
+        """
+        values = {}
+        for name, item in self._items.items():
+            value = _core(self._node.get_parameter(name).value)
+            problem = self._problems.get(name) or problem_with(item, value)
+            if problem:
+                raise InvalidParameterError(problem)
+            values[item.name] = value
+        self.current = VisionParameters(**values)
+        return self.current
+
+    def _declare(self, item: Any) -> None:
+        """Declare one parameter; a bad value from a parameter file is put aside until `read` reports it."""
+        name, default = parameter_name(item), _ros(item.default)
+        # rclpy's own answer to a bad override is an exception in the constructor. So look at it first.
+        value = self._node.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True)).value
+        self._node.undeclare_parameter(name)
+        if isinstance(default, float) and type(value) is int:  # `max_frame_age: 1` means 1.0
+            value = float(value)
+        problem = _wrong_type(name, value, default) or problem_with(item, _core(value))
         if problem:
-            raise InvalidParameterError(problem)
-        values[item.name] = value
-    return VisionParameters(**values)
+            self._problems[name] = problem
+            value = default
+        self._node.declare_parameter(name, value, _descriptor(item), ignore_override=True)
+
+    def _on_set(self, changes: list[Parameter[Any]]) -> SetParametersResult:
+        """Refuse bad values; rclpy then keeps the old ones."""
+        ours = [(self._items[change.name], _core(change.value)) for change in changes if change.name in self._items]
+        for item, value in ours:
+            problem = problem_with(item, value) or self._too_late(item, value)
+            if problem:
+                return SetParametersResult(successful=False, reason=problem)
+        for item, _ in ours:
+            self._problems.pop(parameter_name(item), None)
+        live = {item.name: value for item, value in ours if item.metadata["live"]}
+        if live:
+            self.current = replace(self.current, **live)
+            self._changed(self.current)
+        return SetParametersResult(successful=True)
+
+    def _too_late(self, item: Any, value: Any) -> str:
+        if item.metadata["live"] or not self._configured() or value == getattr(self.current, item.name):
+            return ""
+        return (
+            f"parameter {parameter_name(item)} takes effect at configure, and the node is configured; deactivate and "
+            "clean it up first"
+        )
+
+    def _warn_of_unknown(self) -> None:
+        """A misspelt parameter in a file would otherwise be ignored without a word."""
+        for name in getattr(self._node, "_parameter_overrides", {}):
+            if name not in self._items and not name.startswith(FOREIGN):
+                close = get_close_matches(name, self._items, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(self._items)}"
+                self._node.get_logger().warning(f"parameter {name} is not one of this node's and has no effect; {hint}")
 
 
-def check_change(parameters: list[Parameter]) -> SetParametersResult:
-    """Refuse bad values; rclpy then keeps the old ones."""
-    known = {parameter_name(item): item for item in fields(VisionParameters)}
-    for parameter in parameters:
-        item = known.get(parameter.name)
-        problem = check(item, parameter.value) if item is not None else ""
-        if problem:
-            return SetParametersResult(successful=False, reason=problem)
-    return SetParametersResult(successful=True)
+def _wrong_type(name: str, value: Any, default: Any) -> str:
+    found, expected = (Parameter.Type.from_parameter_value(v).name.lower().replace("_", " ") for v in (value, default))
+    return "" if found == expected else f"parameter {name}: found {value!r}, a {found}; expected a {expected}"
 
 
-def with_live_changes(current: VisionParameters, changes: list[Parameter]) -> VisionParameters:
-    """`current` with those of the changes that apply while the node runs; the others wait for the next configure."""
-    live = {parameter_name(item): item.name for item in fields(VisionParameters) if item.metadata["live"]}
-    return replace(current, **{live[change.name]: change.value for change in changes if change.name in live})
+def _ros(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
-def check(item: Any, value: Any) -> str:
-    """What is wrong with a value, as a sentence, or an empty string."""
-    name, choices = parameter_name(item), item.metadata["choices"]
-    if choices and value not in choices:
-        return f"parameter {name}: found {value!r}; expected one of {', '.join(choices)}"
-    if item.metadata["range"] is not None:
-        low, high = item.metadata["range"]
-        if not low <= value <= high:
-            return f"parameter {name}: found {value!r}; expected {low} to {high}"
-    return ""
+def _core(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _descriptor(item: Any) -> ParameterDescriptor:
+    live = "" if item.metadata["live"] else " Takes effect at configure."
     descriptor = ParameterDescriptor(
-        description=item.metadata["description"], additional_constraints=", ".join(item.metadata["choices"])
+        description=item.metadata["description"] + live, additional_constraints=", ".join(item.metadata["choices"])
     )
     if item.metadata["range"] is not None:
         low, high = item.metadata["range"]

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
-import numpy as np
 import rclpy
 import rclpy.signals
-from diagnostic_msgs.msg import DiagnosticArray
-from numpy.typing import NDArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.msg import VisualTokens
-from omnivla_vision.ros.messages import bytes_field, ns_to_stamp
+from omnivla_vision.msg import GoalStatus, VisualTokens
+from omnivla_vision.ros import qos
+from omnivla_vision.ros.camera import typed_topic
 from omnivla_vision.ros.node_process import NodeProcess
+from omnivla_vision.ros.settings import RAW
 
 POLL_S = 0.02
 
@@ -34,23 +34,33 @@ class Probe:
 
     Attributes:
         tokens: every message received so far, with the time.time() of its arrival.
+        goal_statuses: every message about the goal received so far.
+        reports: every status received so far, by its name.
+        camera, goal: publishers of images, in the transports that were asked for.
     """
 
-    def __init__(self, *, namespace: str, node_name: str = "vision_node") -> None:
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        node_name: str = "vision_node",
+        camera_transport: str = RAW,
+        goal_transport: str = RAW,
+    ) -> None:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         self.node = rclpy.create_node("probe", namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.tokens: list[tuple[float, VisualTokens]] = []
-        self._diagnostics: dict[str, dict[str, str]] = {}
+        self._take_tokens: Callable[[float, VisualTokens], None] = lambda arrived, m: self.tokens.append((arrived, m))
+        self.goal_statuses: list[GoalStatus] = []
+        self.reports: defaultdict[str, list[DiagnosticStatus]] = defaultdict(list)
         reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-        latched = QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-        )
-        self.camera = self.node.create_publisher(Image, "image_raw", reliable)
-        self.goal = self.node.create_publisher(Image, "goal_image", latched)
+        self.camera = self.node.create_publisher(*typed_topic("image_raw", camera_transport), reliable)
+        self.goal = self.node.create_publisher(*typed_topic("goal_image", goal_transport), qos.latched())
         self.node.create_subscription(VisualTokens, f"{node_name}/tokens", self._on_tokens, reliable)
+        self.node.create_subscription(GoalStatus, f"{node_name}/goal_status", self.goal_statuses.append, qos.latched())
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._prefix = f"{namespace.rstrip('/')}/{node_name}: "
         self._thread = threading.Thread(target=self._spin, name="probe", daemon=True)
@@ -80,7 +90,7 @@ class Probe:
 
     def diagnostics(self, name: str) -> dict[str, str]:
         """The key-value pairs of the node's newest status `name`; empty before the first."""
-        return self._diagnostics.get(name, {})
+        return {pair.key: pair.value for pair in self.reports[name][-1].values} if self.reports[name] else {}
 
     def __enter__(self) -> Probe:
         return self
@@ -93,24 +103,18 @@ class Probe:
         self.node.destroy_node()
         self._context.try_shutdown()
 
+    def keep_tokens(self, take: Callable[[float, VisualTokens], None]) -> None:
+        """Call `take` with the arrival and each message from now on, instead of keeping them all in `tokens`."""
+        self._take_tokens = take
+
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
             self._executor.spin()
 
     def _on_tokens(self, message: VisualTokens) -> None:
-        self.tokens.append((time.time(), message))
+        self._take_tokens(time.time(), message)
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
             if status.name.startswith(self._prefix):
-                values = {pair.key: pair.value for pair in status.values}
-                self._diagnostics[status.name.removeprefix(self._prefix)] = values
-
-
-def image_message(rgb: NDArray[np.uint8], *, stamp_ns: int, frame_id: str) -> Image:
-    """An rgb8 message of an [H, W, 3] image."""
-    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding="rgb8", step=3 * rgb.shape[1])
-    message.header.stamp = ns_to_stamp(stamp_ns)
-    message.header.frame_id = frame_id
-    message.data = bytes_field(rgb)
-    return message
+                self.reports[status.name.removeprefix(self._prefix)].append(status)

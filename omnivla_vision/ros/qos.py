@@ -1,27 +1,59 @@
-"""Qualities of service of the node's topics, and who is connected to them."""
+"""Qualities of service of the node's topics, and the events about who is connected to them."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 
-CAMERA = qos_profile_sensor_data
-TOKENS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-# Two subscriptions for the goal: the first hears a latched goal published before we started, the second hears
-# publishers that do not latch. What both deliver is told apart by its source timestamp.
-GOAL_LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-GOAL_VOLATILE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+# Humble has no such event: there the publishers are counted instead.
+HAS_MATCHED_EVENT = "matched" in inspect.signature(SubscriptionEventCallbacks.__init__).parameters
 
 
-def on_matched(callback: Callable[[int], None]) -> Any:
-    """Event callbacks of a subscription that report how many publishers it is connected to, at every change.
+# Functions, since rclpy writes qos_overrides into the profile that it is given.
+def camera() -> QoSProfile:
+    """Sensor data: the newest matters, best effort also hears reliable publishers."""
+    return QoSProfile(depth=5, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 
-    None where rclpy has no such event (Humble).
+
+def tokens() -> QoSProfile:
+    """Reliable: one message is larger than what best effort carries through a default transport."""
+    return QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def latched() -> QoSProfile:
+    """The last message reaches also who comes later."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def volatile() -> QoSProfile:
+    """Hears publishers that do not latch, and those that do, but not what was published before."""
+    return QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+
+
+def events(*, matched: Callable[[int], None], incompatible: Callable[[str], None]) -> SubscriptionEventCallbacks:
+    """Event callbacks of a subscription.
+
+    Args:
+        matched: called with the number of publishers at every change, where rclpy has that event.
+        incompatible: called with the policy's name when a publisher offers what the subscription cannot accept.
     """
-    try:
-        from rclpy.event_handler import SubscriptionEventCallbacks
-    except ImportError:
-        return None
-    return SubscriptionEventCallbacks(matched=lambda info: callback(info.current_count))
+    callbacks: dict[str, Any] = {
+        "incompatible_qos": lambda info: incompatible(qos_policy_name_from_kind(info.last_policy_kind))
+    }
+    if HAS_MATCHED_EVENT:
+        callbacks["matched"] = lambda info: matched(info.current_count)
+    return SubscriptionEventCallbacks(**callbacks)

@@ -1,70 +1,113 @@
-"""Parameters: the shipped file is complete, bad values are refused."""
+"""Parameters: the shipped file is complete, bad values are refused, live ones change a running node."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 
+import numpy as np
 import pytest
-import rclpy
 import yaml
-from rclpy.node import Node
-from rclpy.parameter import Parameter
+from numpy.typing import NDArray
+from rcl_interfaces.srv import DescribeParameters
 
 from omnivla_vision.resources import resource_path
-from omnivla_vision.ros import parameters
-from omnivla_vision.ros.parameters import InvalidParameterError, VisionParameters
+from omnivla_vision.ros.settings import VisionParameters, parameter_name
+from test.ros.conftest import SHARED, TIMEOUT_S, Setup, encode_one, frame, running
+from test.ros.control import CLEANUP, CONFIGURE, DEACTIVATE
+
+ITEMS = {parameter_name(item): item for item in fields(VisionParameters)}
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+    with running(tmp_path_factory.mktemp("node") / "log", namespace=SHARED, encode_ms=0) as setup:
+        yield setup
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("parameters", context=context)
-    parameters.declare(node)
-    yield node
-    node.destroy_node()
-    context.shutdown()
+def black() -> NDArray[np.uint8]:
+    return np.zeros((48, 64, 3), np.uint8)
 
 
 def test_the_shipped_file_holds_every_parameter_with_its_default() -> None:
     content = yaml.safe_load(resource_path("config/vision.yaml").read_text())["/**"]["ros__parameters"]
-    flat = {}
+    flat: dict[str, object] = {}
     for key, value in content.items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    assert flat == {parameters.parameter_name(item): item.default for item in fields(VisionParameters)}
+    defaults = {name: item.default for name, item in ITEMS.items()}
+    assert flat == {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
 
 
-def test_defaults_are_valid_and_described(node: Node) -> None:
-    assert parameters.read(node) == VisionParameters()
-    for item in fields(VisionParameters):
-        assert node.describe_parameter(parameters.parameter_name(item)).description
+def test_every_parameter_is_described(setup: Setup) -> None:
+    client = setup.probe.node.create_client(DescribeParameters, "vision_node/describe_parameters")
+    setup.wait_for(client.service_is_ready, "the service")
+    future = client.call_async(DescribeParameters.Request(names=list(ITEMS)))
+    setup.wait_for(future.done, "the descriptions")
+    for descriptor in future.result().descriptors:
+        item = ITEMS[descriptor.name]
+        assert descriptor.description
+        assert ("Takes effect at configure" in descriptor.description) != item.metadata["live"]
+        assert bool(descriptor.integer_range or descriptor.floating_point_range) == bool(item.metadata["range"])
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "match"),
+    ("name", "value", "reason"),
     [
-        ("engine", "tensorflow", "parameter engine: found 'tensorflow'; expected one of auto, eager"),
-        ("output.dtype", "int8", "expected one of float16, bfloat16, float32"),
+        ("output.dtype", "int8", "parameter output.dtype: found 'int8'; expected one of float16, bfloat16, float32"),
+        ("max_frame_age", -1.0, "max_frame_age"),
+        ("max_frame_age", float("nan"), "max_frame_age"),
+        ("max_frame_age", "soon", "Wrong parameter type"),
+        ("debug.rate", 0.0, "debug.rate"),
+        ("log.level", "loud", "parameter log.level: found 'loud'; expected one of default, debug"),
+        (
+            "preset",
+            "dinosiglip-224",
+            "parameter preset takes effect at configure, and the node is configured; deactivate",
+        ),
+        ("cameras", ["a", "b"], "takes effect at configure"),
+        ("no_such", 1, "undeclared"),
     ],
 )
-def test_bad_values_are_refused_with_the_allowed_ones(node: Node, name: str, value: object, match: str) -> None:
-    change = [Parameter(name, value=value)]
-    result = parameters.check_change(change)
+def test_a_running_node_refuses(setup: Setup, name: str, value: object, reason: str) -> None:
+    result = setup.control.set(name, value)
     assert not result.successful
-    assert match in result.reason
-    node.set_parameters(change)
-    with pytest.raises(InvalidParameterError, match=match):
-        parameters.read(node)
+    assert reason in result.reason
 
 
-def test_ranges_are_refused_by_rclpy_itself(node: Node) -> None:
-    (result,) = node.set_parameters([Parameter("threads", value=-1)])
-    assert not result.successful
-    assert node.get_parameter("threads").value == 0
+def test_live_parameters_change_the_next_message(setup: Setup, black: NDArray[np.uint8]) -> None:
+    for number, (dtype, bits) in enumerate([("float32", 32), ("bfloat16", 16), ("float16", 16)]):
+        assert setup.control.set("output.dtype", dtype).successful
+        message = encode_one(setup.probe, frame(black, number))
+        assert message.dtype_bits == bits
+        assert len(message.data) == 512 * 1152 * bits // 8
+    assert setup.control.set("log.level", "debug").successful
+    assert setup.control.set("log.level", "default").successful
+    assert setup.control.set("preset", "small").successful  # it is so already
 
 
-def test_only_live_parameters_change_a_running_node() -> None:
-    changes = [Parameter("output.dtype", value="float32"), Parameter("preset", value="small")]
-    changed = parameters.with_live_changes(VisionParameters(), changes)
-    assert changed == VisionParameters(output_dtype="float32")
+def test_the_others_change_between_cleanup_and_configure(setup: Setup, black: NDArray[np.uint8]) -> None:
+    assert setup.control.change_state(DEACTIVATE)
+    assert not setup.control.set("preset", "dinosiglip-224").successful
+    assert setup.control.change_state(CLEANUP)
+    assert setup.control.set("preset", "dinosiglip-224").successful
+    assert setup.control.change_state(CONFIGURE)
+    assert setup.control.change_state(3)
+    setup.probe.wait_for(lambda: setup.probe.connected, what="the topics", timeout_s=TIMEOUT_S)
+    assert list(encode_one(setup.probe, frame(black, 100)).shape) == [512, 2176]
+
+
+def test_misspelt_parameters_are_pointed_out(tmp_path: Path) -> None:
+    with running(tmp_path / "log", connect=False, encode_ms=0, max_frame_agee=1.0, output__typ="x") as setup:
+        setup.wait_for_state("active")
+        log = setup.node.log.read_text()
+    assert "parameter max_frame_agee is not one of this node's and has no effect; did you mean max_frame_age?" in log
+    assert "parameter output.typ is not one of this node's" in log
+
+
+def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text("/**: {ros__parameters: {max_frame_age: 1, preset: small}}")
+    with running(tmp_path / "log", connect=False, encode_ms=0, params_file=params_file) as setup:
+        setup.wait_for_state("active")

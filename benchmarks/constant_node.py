@@ -1,0 +1,58 @@
+"""The node with its network replaced by a constant, so that only the node itself is measured or tested."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.engine.base import Entry
+from omnivla_vision.presets import DEFAULT_PRESET, get_preset
+from omnivla_vision.ros.node import main
+from omnivla_vision.ros.settings import VisionParameters
+from omnivla_vision.spec import Preset
+
+
+class ConstantEngine:
+    """An engine that gives every image the same tokens, after a while in which it holds neither core nor lock."""
+
+    name = "constant"
+    precision = "float32"
+    notice = ""
+    entry: Entry = "uint8"  # as every engine but the reference
+
+    def __init__(self, preset: Preset, encode_s: float) -> None:
+        self._encode_s = encode_s
+        self._tokens = torch.linspace(-1, 1, preset.width).repeat(preset.tokens_per_image, 1)
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        time.sleep(self._encode_s)
+        return self._tokens.expand(len(inputs[0]), -1, -1)
+
+
+def constant_encoder(preset: Preset, *, encode_s: float = 0.0) -> VisionEncoder:
+    """An encoder around a constant."""
+    return VisionEncoder(ConstantEngine(preset, encode_s), preset, weights="constant", fingerprint="constant")
+
+
+def run(arguments: list[str]) -> int:
+    """Run the node; ROS arguments follow --ros-args."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encode-ms", type=float, default=0.0, help="how long an image takes (%(default)s)")
+    parser.add_argument("--load-ms", type=float, default=0.0, help="how long configuring takes (%(default)s)")
+    options, ros_arguments = parser.parse_known_args(arguments)
+
+    def load(settings: VisionParameters, logger: Any) -> VisionEncoder:
+        time.sleep(options.load_ms / 1e3)
+        return constant_encoder(get_preset(settings.preset or DEFAULT_PRESET), encode_s=options.encode_ms / 1e3)
+
+    return main(ros_arguments, load)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

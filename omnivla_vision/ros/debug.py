@@ -1,0 +1,67 @@
+"""Pictures of what the network sees, made only while someone looks."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.frames import Result
+from omnivla_vision.ros.messages import image_message
+from omnivla_vision.ros.settings import VisionParameters
+from omnivla_vision.viz import PcaBasis, beside, goal_similarity, heat_map
+
+Features = NDArray[np.floating[Any]]
+
+
+class DebugPictures:
+    """Publishes `~/debug/pca` and `~/debug/goal_similarity` (sensor_msgs/Image, rgb8) of the first camera.
+
+    `show` runs in the worker's thread, after a frame's tokens are out.
+    """
+
+    def __init__(self, node: LifecycleNode, encoder: VisionEncoder) -> None:
+        self._node = node
+        self._preset = encoder.preset
+        self._pca = node.create_publisher(Image, "~/debug/pca", 1)
+        self._similarity = node.create_publisher(Image, "~/debug/goal_similarity", 1)
+        # Fitted to the first frame that is shown and kept: with a basis per frame the colours would flicker.
+        self._basis: PcaBasis | None = None
+        self._next_s = 0.0
+
+    def show(self, result: Result[Header], settings: VisionParameters) -> None:
+        """Publish what someone subscribes to, no more often than `debug.rate`."""
+        pca, similarity = (topic.get_subscription_count() > 0 for topic in (self._pca, self._similarity))
+        now = time.monotonic()
+        if not (pca or similarity) or now < self._next_s:
+            return
+        self._next_s = now + 1 / settings.debug_rate
+        # DINOv2's segment is the first; it tells things apart better than SigLIP's.
+        count, width = self._preset.tokens_per_image, self._preset.encoders[0].width
+        features = result.tokens.fused[:, :width].float().cpu().numpy()
+        current = features[:count]
+        if pca:
+            self._basis = self._basis or PcaBasis.fit(current)
+            picture = self._basis.picture(current, grid=self._preset.grid, size=settings.debug_height)
+            self._publish(self._pca, result, picture, settings)
+        if similarity:
+            # Without a goal nothing is similar to it: the coldest colour everywhere.
+            values = goal_similarity(current, features[-count:]) if result.tokens.goal else np.full(count, -1.0)
+            picture = heat_map(values, grid=self._preset.grid, size=settings.debug_height)
+            self._publish(self._similarity, result, picture, settings)
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        self._node.destroy_publisher(self._pca)
+        self._node.destroy_publisher(self._similarity)
+
+    def _publish(self, topic: Any, result: Result[Header], picture: Any, settings: VisionParameters) -> None:
+        rgb = beside(result.pictures[0], picture, height=settings.debug_height)
+        frame = result.frame
+        topic.publish(image_message(rgb, stamp_ns=frame.stamp_ns, frame_id=frame.header.frame_id))

@@ -1,0 +1,74 @@
+"""What the node publishes about frames and goals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_msgs.msg import Header
+
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.frames import Result
+from omnivla_vision.goal import Goal
+from omnivla_vision.msg import GoalStatus, VisualTokens
+from omnivla_vision.ros import qos
+from omnivla_vision.ros.debug import DebugPictures
+from omnivla_vision.ros.messages import goal_status, to_message
+from omnivla_vision.ros.settings import VisionParameters
+from omnivla_vision.tokens import DTYPES
+
+
+class Outputs:
+    """Publishers of `~/tokens`, `~/goal_status` and the debug pictures, from configure to cleanup.
+
+    Args:
+        node: owns the publishers.
+        encoder: whose tokens they are.
+        settings: returns the parameters as they are now.
+    """
+
+    def __init__(self, node: LifecycleNode, encoder: VisionEncoder, settings: Callable[[], VisionParameters]) -> None:
+        self._node = node
+        self._encoder = encoder
+        self._settings = settings
+        self._sequence = 0
+        overrides = QoSOverridingOptions.with_default_policies()
+        self._tokens = node.create_publisher(VisualTokens, "~/tokens", qos.tokens(), qos_overriding_options=overrides)
+        self._goal_status = node.create_publisher(GoalStatus, "~/goal_status", qos.latched())
+        self._debug = DebugPictures(node, encoder)
+
+    @property
+    def message_bytes(self) -> int:
+        """Size of a token message's tensor with the present parameters."""
+        layout = self._encoder.layout
+        return layout.rows * layout.width * DTYPES[self._settings().output_dtype].bits // 8
+
+    def restart(self) -> None:
+        """The message that comes next is the first since the node was activated."""
+        self._sequence = 0
+
+    def publish_tokens(self, result: Result[Header]) -> None:
+        """Hand a frame's tokens to the transport."""
+        message = to_message(
+            result.tokens,
+            header=result.frame.header,
+            sequence=self._sequence,
+            dtype=self._settings().output_dtype,
+        )
+        self._tokens.publish(message)
+        self._sequence += 1
+
+    def show(self, result: Result[Header]) -> None:
+        """Publish the pictures of a frame that someone looks at."""
+        self._debug.show(result, self._settings())
+
+    def publish_goal(self, goal: Goal | None) -> None:
+        """Say which goal is in force."""
+        self._goal_status.publish(goal_status(goal))
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        self._debug.close()
+        self._node.destroy_publisher(self._goal_status)
+        self._node.destroy_publisher(self._tokens)

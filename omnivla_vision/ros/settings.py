@@ -1,0 +1,154 @@
+"""Every parameter of the node: name, type, default, description, range, and when a change takes effect."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from omnivla_vision.engine.base import PRECISIONS
+from omnivla_vision.engine.start import ENGINES
+from omnivla_vision.images import MAX_PIXELS
+from omnivla_vision.layout import FUSED, SPACES
+from omnivla_vision.presets import DEFAULT_PRESET, PRESETS
+from omnivla_vision.tokens import DTYPES
+
+LATCHED, APPROXIMATE, EXACT = "latched", "approximate", "exact"
+RAW, COMPRESSED = "raw", "compressed"
+_CAMERA_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
+
+
+def _parameter(
+    default: Any,
+    description: str,
+    *,
+    name: str = "",
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    check: Callable[[Any], str] | None = None,
+    live: bool = False,
+) -> Any:
+    """A dataclass field that carries all there is to know of a parameter."""
+    return field(
+        default=default,
+        metadata={
+            "name": name,
+            "description": description,
+            "choices": choices,
+            "range": None if minimum is None else (minimum, maximum),
+            "check": check,
+            "live": live,
+        },
+    )
+
+
+def _check_preset(name: Any) -> str:
+    if name in ("", *PRESETS) or name.startswith("timm:"):
+        return ""
+    return f"one of {', '.join(PRESETS)}, or timm:ID[+ID]"
+
+
+def _check_cameras(names: Any) -> str:
+    bad = [name for name in names if not _CAMERA_NAME.fullmatch(name) or name == "goal"]
+    if bad or not names or len(set(names)) < len(names):
+        return "one or more different names of letters, digits and underscores, none of them 'goal'"
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionParameters:
+    """Every parameter of the node. Live ones can change while it runs; the others take effect at configure."""
+
+    autostart: bool = _parameter(True, "Configure and activate without waiting for a lifecycle manager.")
+
+    checkpoint: str = _parameter("", "Folder or file of the weights, or hub:NAME; empty for random weights.")
+    preset: str = _parameter(
+        "", f"Which encoders; empty: as the checkpoint says, {DEFAULT_PRESET} without one.", check=_check_preset
+    )
+    seed: int = _parameter(0, "Seed of the random weights.", minimum=0, maximum=2**31 - 1)
+    space: str = _parameter(FUSED, "fused: the encoders' features; projected: behind the projector.", choices=SPACES)
+    lora_alpha: float = _parameter(
+        0.0, "Alpha of unmerged LoRA weights without an adapter_config.json; 0 for none.", minimum=0.0, maximum=4096.0
+    )
+    encoder_weights: str = _parameter("", "Where the encoders are, if the checkpoint was trained with frozen ones.")
+    takes_goal: bool = _parameter(True, "Whether a goal's tokens follow the cameras'; false for OpenVLA.")
+
+    engine: str = _parameter("auto", "What runs the network.", choices=("auto", *ENGINES))
+    precision: str = _parameter("auto", "What it computes in.", choices=("auto", *PRECISIONS))
+    bundle_dir: str = _parameter("", "Where built engines are kept; empty for the user's cache.")
+    read_only: bool = _parameter(False, "Use engines that are built; build none.")
+    threads: int = _parameter(0, "CPU threads for the network; 0 lets torch decide.", minimum=0, maximum=256)
+
+    cameras: tuple[str, ...] = _parameter(
+        ("current",),
+        "One name: its images come on image_raw. Several: on <name>/image_raw each, paired by time, one message.",
+        check=_check_cameras,
+    )
+    image_transport: str = _parameter(
+        RAW, "raw: sensor_msgs/Image; compressed: CompressedImage on <topic>/compressed.", choices=(RAW, COMPRESSED)
+    )
+    goal_image_transport: str = _parameter(RAW, "The same for goal_image.", choices=(RAW, COMPRESSED))
+    goal_image_path: str = _parameter("", "Image file of a goal to start with; empty for none.")
+    max_image_pixels: int = _parameter(
+        MAX_PIXELS,
+        "Images that claim more pixels are refused before anything is decoded.",
+        minimum=1,
+        maximum=2**31 - 1,
+    )
+    max_frame_age: float = _parameter(
+        0.0, "Seconds; older frames are dropped. 0: no limit.", minimum=0.0, maximum=3600.0, live=True
+    )
+
+    pairing: str = _parameter(
+        LATCHED,
+        "latched: a goal holds until the next one; approximate, exact: every frame comes with a goal of its own stamp.",
+        choices=(LATCHED, APPROXIMATE, EXACT),
+    )
+    pairing_slop: float = _parameter(
+        0.05, "Seconds by which stamps that are paired approximately may differ.", minimum=0.0, maximum=10.0
+    )
+
+    output_dtype: str = _parameter(
+        "float16", "Number format of the published tokens.", name="output.dtype", choices=tuple(DTYPES), live=True
+    )
+
+    debug_rate: float = _parameter(
+        5.0, "Debug pictures per second at most.", name="debug.rate", minimum=0.1, maximum=100.0, live=True
+    )
+    debug_height: int = _parameter(
+        336, "Height of the debug pictures in pixels.", name="debug.height", minimum=64, maximum=2160, live=True
+    )
+
+    log_level: str = _parameter(
+        "default",
+        "default: as --log-level says.",
+        name="log.level",
+        choices=("default", "debug", "info", "warn", "error", "fatal"),
+        live=True,
+    )
+    log_period: float = _parameter(
+        5.0,
+        "Seconds between log lines about refused images of the same source.",
+        name="log.period",
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    )
+
+
+def parameter_name(item: Any) -> str:
+    """The ROS name of a field of VisionParameters."""
+    return item.metadata["name"] or item.name
+
+
+def problem_with(item: Any, value: Any) -> str:
+    """What is wrong with a value of a field of VisionParameters, as a sentence, or an empty string."""
+    name, choices, limits, check = parameter_name(item), *(item.metadata[k] for k in ("choices", "range", "check"))
+    if choices and value not in choices:
+        return f"parameter {name}: found {value!r}; expected one of {', '.join(choices)}"
+    if limits is not None and not limits[0] <= value <= limits[1]:
+        return f"parameter {name}: found {value!r}; expected {limits[0]} to {limits[1]}"
+    expected = check(value) if check else ""
+    return f"parameter {name}: found {value!r}; expected {expected}" if expected else ""

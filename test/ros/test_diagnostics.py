@@ -1,0 +1,124 @@
+"""What /diagnostics says in every situation a robot gets into."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from numpy.typing import NDArray
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from omnivla_vision.ros.diagnostics import NAMES
+from omnivla_vision.ros.transport import profile_variable
+from test.ros.conftest import Setup, encode_one, frame, running
+
+BLACK: NDArray[np.uint8] = np.zeros((48, 64, 3), np.uint8)
+
+
+def wait_for_camera(setup: Setup, state: str) -> DiagnosticStatus:
+    setup.wait_for(lambda: setup.probe.diagnostics("camera").get("state") == state, f"camera state {state}")
+    return setup.probe.reports["camera"][-1]
+
+
+def test_a_cameras_life(tmp_path: Path) -> None:
+    with running(tmp_path / "log", encode_ms=0, log__period=0.0) as setup:
+        probe = setup.probe
+        report = wait_for_camera(setup, "waiting")
+        assert report.level == b"\1"
+        assert "/robot/image_raw has a publisher, and no image came yet" in report.message
+        for number in range(10):
+            encode_one(probe, frame(BLACK, number))
+        report = wait_for_camera(setup, "active")
+        assert (report.level, report.message) == (b"\0", "receiving images")
+        values = probe.diagnostics("camera")
+        assert values["/robot/image_raw received"] == "10"
+        assert float(values["/robot/image_raw rate_hz"]) > 0
+        assert float(values["/robot/image_raw age_s"]) > 1e8  # these tests' stamps are of 2009
+        broken = frame(BLACK)
+        broken.encoding = "16UC1"
+        probe.camera.publish(broken)
+        report = wait_for_camera(setup, "rejected")
+        assert report.level == b"\2"
+        assert "depth or other measurements, not colours" in report.message
+        encode_one(probe, frame(BLACK, 11))
+        wait_for_camera(setup, "active")
+        report = wait_for_camera(setup, "stale")
+        assert report.level == b"\3"
+        assert "/robot/image_raw: no image for" in report.message
+        probe.node.destroy_publisher(probe.camera)
+        setup.wait_for(lambda: probe.diagnostics("camera")["publishers"] == "0", "the publisher's end")
+
+
+def test_nobody_publishes(tmp_path: Path) -> None:
+    with running(tmp_path / "log", connect=False, encode_ms=0, remappings=("image_raw:=nothing",)) as setup:
+        report = wait_for_camera(setup, "waiting")
+        setup.wait_for(lambda: setup.probe.diagnostics("node").get("state") == "active", "activation")
+        setup.wait_for(lambda: setup.probe.reports["camera"][-1].level == b"\1", "a warning")
+        report = setup.probe.reports["camera"][-1]
+        assert report.message == "nobody publishes /robot/nothing; remap it to the camera's topic"
+
+
+def test_incompatible_qos(tmp_path: Path) -> None:
+    override = {"qos_overrides./robot/other.subscription.reliability": "reliable"}
+    with running(tmp_path / "log", connect=False, encode_ms=0, remappings=("image_raw:=other",), **override) as setup:
+        best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        publisher = setup.probe.node.create_publisher(Image, "other", best_effort)
+        report = wait_for_camera(setup, "incompatible QoS")
+        assert report.level == b"\2"
+        assert report.message == "/robot/other: a publisher offers an incompatible RELIABILITY"
+        setup.probe.node.destroy_publisher(publisher)
+        reliable = setup.probe.node.create_publisher(Image, "other", 1)
+        wait_for_camera(setup, "waiting")
+        reliable.publish(frame(BLACK))
+        wait_for_camera(setup, "active")
+
+
+def test_everything_else_that_is_reported(setup: Setup) -> None:
+    probe = setup.probe
+    for number in range(3):
+        encode_one(probe, frame(BLACK, number))
+    setup.wait_for(lambda: setup.counts().get("published", 0) >= 3, "the counts")
+    assert set(probe.reports) == set(NAMES)
+    assert probe.diagnostics("node")["state"] == "active"
+    assert 100 < int(probe.diagnostics("node")["resident_mb"]) < 10_000
+    engine = probe.diagnostics("engine")
+    assert (engine["engine"], engine["precision"], engine["device"]) == ("eager", "float32", "cpu")
+    assert engine["fingerprint"] == "weights: random, seed 5, small"
+    assert probe.reports["engine"][-1].message == "RANDOM WEIGHTS: the tokens mean nothing"
+    assert probe.reports["engine"][-1].level == b"\1"
+    assert probe.diagnostics("goal")["id"] == ""
+    latency = probe.diagnostics("latency")
+    for stage in ("receive", "wait", "decode", "preprocess", "encode", "pack", "publish"):
+        assert 0 <= float(latency[f"{stage} p50"]) <= float(latency[f"{stage} p95"]) <= float(latency[f"{stage} max"])
+    assert probe.reports["transport"][-1].level == b"\0"
+    assert probe.diagnostics("transport")["message_bytes"] == str(512 * 1152 * 2)
+
+
+def test_they_come_once_a_second_in_every_state(tmp_path: Path) -> None:
+    with running(tmp_path / "log", connect=False, autostart=False, encode_ms=0, load_ms=3500) as setup:
+        for state, transition in (("unconfigured", 1), ("inactive", 3), ("active", None)):
+            setup.wait_for_state(state)
+            start = len(setup.probe.reports["node"])
+            setup.wait_for(lambda start=start: len(setup.probe.reports["node"]) >= start + 3, f"reports while {state}")
+            if transition:
+                assert setup.control.change_state(transition)
+        states = [report.values[0].value for report in setup.probe.reports["node"]]
+        assert states.count("configuring") >= 3
+
+
+@pytest.mark.skipif("fastrtps" not in os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"), reason="Fast DDS only")
+def test_a_transport_that_is_too_small(tmp_path: Path) -> None:
+    profile = tmp_path / "small.xml"
+    profile.write_text(
+        '<dds xmlns="http://www.eprosima.com"><profiles><transport_descriptors><transport_descriptor>'
+        "<transport_id>s</transport_id><type>SHM</type><segment_size>600000</segment_size>"
+        "</transport_descriptor></transport_descriptors></profiles></dds>"
+    )
+    with running(tmp_path / "log", connect=False, encode_ms=0, environment={profile_variable(): str(profile)}) as setup:
+        reports = setup.probe.reports["transport"]
+        setup.wait_for(lambda: reports and reports[-1].level == b"\1", "the warning")
+        assert "segment holds 600000 bytes and a token message 1179648" in reports[-1].message

@@ -1,0 +1,128 @@
+"""Frames that add up, whatever the camera does: faster than the network, stale, broken, or from another time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rosgraph_msgs.msg import Clock
+
+from omnivla_vision.ros.messages import image_message, ns_to_stamp, stamp_to_ns
+from test.ros.conftest import STAMP_NS, Setup, encode_one, frame, running
+
+BLACK: NDArray[np.uint8] = np.zeros((48, 64, 3), np.uint8)
+SECOND = 1_000_000_000
+# Reliable, so that every frame that is sent arrives and the sums can be exact.
+RELIABLE = {
+    "qos_overrides./robot/image_raw.subscription.reliability": "reliable",
+    "qos_overrides./robot/image_raw.subscription.depth": 100,
+}
+
+
+def assert_every_report_adds_up(setup: Setup) -> None:
+    for report in setup.probe.reports["frames"]:
+        counts = {pair.key: int(pair.value) for pair in report.values}
+        if counts:
+            assert counts.pop("received") == sum(counts.values())
+
+
+def test_a_camera_at_60_hz_and_a_slow_network(tmp_path: Path) -> None:
+    """Broken frames in between; the latency of what is published does not grow."""
+    with running(tmp_path / "log", encode_ms=60, **RELIABLE) as setup:
+        probe = setup.probe
+        for number in range(300):
+            message = image_message(BLACK, stamp_ns=time.time_ns(), frame_id="camera")
+            if number % 10 == 5:
+                message.step = 1
+            probe.camera.publish(message)
+            time.sleep(1 / 60)
+        counts = setup.settled(300)
+        assert counts["rejected"] == 30
+        assert counts["superseded"] > 100
+        assert counts["failed"] == counts["stale"] == 0
+        assert counts["published"] + counts["superseded"] == 270
+        setup.wait_for(lambda: len(probe.tokens) == counts["published"], "every message")
+        assert len(probe.reports["frames"]) >= 5
+        assert_every_report_adds_up(setup)
+        latencies = [arrived - stamp_to_ns(message.header.stamp) / 1e9 for arrived, message in probe.tokens]
+        first, last = np.median(latencies[: len(latencies) // 3]), np.median(latencies[-len(latencies) // 3 :])
+        assert last < first + 0.06  # not even one encode more; a queue would have grown to seconds
+        assert [message.sequence for _, message in probe.tokens] == list(range(len(probe.tokens)))
+        waits = [dict(zip(m.stage_names, m.stage_ms, strict=True))["wait"] for _, m in probe.tokens]
+        assert max(waits) < 1000
+
+
+def test_stale_frames_are_dropped_and_counted(tmp_path: Path) -> None:
+    with running(tmp_path / "log", encode_ms=0, max_frame_age=0.5, **RELIABLE) as setup:
+        probe = setup.probe
+        for age_s in (0.0, 3.0, 60.0):
+            stamp = time.time_ns() - round(age_s * SECOND)
+            probe.camera.publish(image_message(BLACK, stamp_ns=stamp, frame_id="camera"))
+            time.sleep(0.2)
+        counts = setup.settled(3)
+        assert (counts["published"], counts["stale"]) == (1, 2)
+        camera = probe.reports["camera"]
+        setup.wait_for(lambda: camera[-1].level == b"\3", "the level STALE")
+        assert "images arrive 60.0 s old, more than max_frame_age" in camera[-1].message
+        assert setup.control.set("max_frame_age", 0.0).successful
+        probe.camera.publish(image_message(BLACK, stamp_ns=stamp, frame_id="camera"))
+        assert setup.settled(4)["published"] == 2
+
+
+def test_a_simulated_clock_that_starts_over(tmp_path: Path) -> None:
+    """A bag in a loop: the stamps and the clock jump back together, and nothing is dropped for it."""
+    with running(tmp_path / "log", encode_ms=0, max_frame_age=0.5, use_sim_time=True, **RELIABLE) as setup:
+        probe = setup.probe
+        clock = probe.node.create_publisher(Clock, "/clock", 10)
+        setup.wait_for(lambda: clock.get_subscription_count() == 1, "the node to follow the clock")
+        sent = 0
+        for _ in range(3):
+            for tick in range(20):
+                now = 1000 * SECOND + tick * SECOND // 10
+                clock.publish(Clock(clock=ns_to_stamp(now)))
+                time.sleep(0.02)
+                probe.camera.publish(image_message(BLACK, stamp_ns=now, frame_id="camera"))
+                time.sleep(0.02)
+                sent += 1
+        counts = setup.settled(sent)
+        assert counts["stale"] <= 3  # a frame may overtake the clock's jump
+        assert counts["published"] + counts["superseded"] + counts["stale"] == sent
+        assert counts["published"] > 50
+        assert setup.node.log.read_text().count("the clock jumped by -1.9") == 2
+        # The limit still holds, by the simulated clock.
+        probe.camera.publish(image_message(BLACK, stamp_ns=1000 * SECOND, frame_id="camera"))
+        assert setup.settled(sent + 1)["stale"] == counts["stale"] + 1
+
+
+def test_before_the_simulation_starts(tmp_path: Path) -> None:
+    """No /clock yet: the node says that it is there, and frames pass."""
+    with running(tmp_path / "log", encode_ms=0, max_frame_age=0.5, use_sim_time=True) as setup:
+        encode_one(setup.probe, frame(BLACK))
+        assert setup.probe.reports["node"]
+
+
+@pytest.mark.parametrize(("sec", "nanosec"), [(-1, 0), (0, 1_000_000_000), (1, 2**32 - 1), (-(2**31), 0)])
+def test_stamps_that_are_no_time_are_refused(setup: Setup, sec: int, nanosec: int) -> None:
+    before = setup.counts().get("rejected", 0)
+    message = frame(BLACK)
+    message.header.stamp.sec, message.header.stamp.nanosec = sec, nanosec
+    setup.probe.camera.publish(message)
+    setup.wait_for(lambda: setup.counts().get("rejected", 0) == before + 1, "the refusal")
+    assert "found a header stamped" in setup.probe.reports["camera"][-1].message
+    encode_one(setup.probe, frame(BLACK, 7))
+
+
+def test_deactivating_in_mid_stream_settles_the_books(tmp_path: Path) -> None:
+    with running(tmp_path / "log", encode_ms=200, **RELIABLE) as setup:
+        for number in range(10):
+            setup.probe.camera.publish(frame(BLACK, number))
+            time.sleep(0.02)
+        assert setup.control.change_state(4)
+        setup.wait_for_state("inactive")
+        counts = setup.counts()
+        assert counts["in_flight"] == 0
+        assert counts["published"] + counts["superseded"] == counts["received"]
+        assert stamp_to_ns(setup.probe.tokens[-1][1].header.stamp) >= STAMP_NS

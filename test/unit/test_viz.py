@@ -1,0 +1,35 @@
+"""Pictures of features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omnivla_vision.viz import PcaBasis, goal_similarity, heat_map
+
+
+def test_a_patch_is_as_similar_as_its_best_match() -> None:
+    goal = np.eye(4, 8)
+    current = np.array([3 * goal[0], -goal[1], goal[2] + goal[3], np.eye(8)[7]])
+    assert np.allclose(goal_similarity(current, goal), [1, 0, 0.5**0.5, 0], atol=1e-6)
+
+
+def test_no_features_are_similar_to_nothing() -> None:
+    assert np.array_equal(goal_similarity(np.zeros((4, 8)), np.eye(4, 8)), np.zeros(4))
+
+
+def test_heat_goes_from_blue_to_red() -> None:
+    picture = heat_map(np.array([-1.0, 1.0, 0.0, 0.0]), grid=2, size=64)
+    assert picture.shape == (64, 64, 3)
+    cold, hot = picture[0, 0].astype(int), picture[0, 63].astype(int)
+    assert cold[2] > cold[0]
+    assert hot[0] > hot[2]
+
+
+def test_a_basis_stays_what_it_is() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(256, 32)) * np.linspace(3, 0.1, 32)
+    basis = PcaBasis.fit(features)
+    before = basis.picture(features, grid=16, size=32)
+    basis.picture(random.normal(size=(256, 32)), grid=16, size=32)
+    assert np.array_equal(basis.picture(features, grid=16, size=32), before)
+    assert np.array_equal(PcaBasis.fit(features).picture(features, grid=16, size=32), before)
