@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from omnivla_vision.cli import bench, build, demo, doctor, encode, inspect, verify
+from omnivla_vision.cli import bench, build, demo, doctor, encode, inspect, replay, sim, verify
 from omnivla_vision.errors import VisionError
 
-COMMANDS = (demo, encode, inspect, build, verify, bench, doctor)
+COMMANDS = (demo, encode, inspect, replay, sim, build, verify, bench, doctor)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ ENGINES = ("auto", "eager", "onednn", "inductor", "onnxruntime", "tensorrt")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 
-def add_checkpoint_options(parser: argparse._ActionsContainer) -> None:
-    """Declare what `load_checkpoint` wants to know beside the path."""
+def add_checkpoint_options(parser: argparse._ActionsContainer, *, preset: str = "dinosiglip-224") -> None:
+    """Declare what `load_checkpoint` wants to know beside the path; `preset` is the one without a checkpoint."""
     parser.add_argument(
         "--preset",
         default="",
         metavar="P",
-        help="which encoders: a name, or timm:ID[+ID] (as the checkpoint says, or dinosiglip-224)",
+        help=f"which encoders: a name, or timm:ID[+ID] (as the checkpoint says, or {preset})",
     )
     parser.add_argument(
         "--encoder-weights",
@@ -50,13 +50,18 @@ def add_engine_options(parser: argparse._ActionsContainer, *, engine: str = "aut
     )
 
 
-def add_encoder_options(parser: argparse._ActionsContainer, *, engine: str = "auto") -> None:
-    """Declare everything that an encoder is made of."""
+def add_weights_options(parser: argparse._ActionsContainer, *, preset: str = "dinosiglip-224") -> None:
+    """Declare --checkpoint, and --seed of the random weights of `preset` that take its place."""
     parser.add_argument(
         "--checkpoint", default="", metavar="C", help="folder or file of the weights, or hub:NAME (random weights)"
     )
-    add_checkpoint_options(parser)
+    add_checkpoint_options(parser, preset=preset)
     add_seed_option(parser)
+
+
+def add_encoder_options(parser: argparse._ActionsContainer, *, engine: str = "auto") -> None:
+    """Declare everything that an encoder is made of."""
+    add_weights_options(parser)
     parser.add_argument(
         "--space", choices=("fused", "projected"), default="fused", help="with the projector or not (%(default)s)"
     )
@@ -69,6 +74,12 @@ def encoder_options(arguments: argparse.Namespace) -> EncoderOptions:
 
     names = {item.name for item in fields(EncoderOptions)}
     return EncoderOptions(**{name: value for name, value in vars(arguments).items() if name in names})
+
+
+def node_parameters(arguments: argparse.Namespace) -> dict[str, object]:
+    """The same as parameters of a node with one camera."""
+    options = asdict(encoder_options(arguments))
+    return {name: value for name, value in options.items() if name != "cameras"}
 
 
 def load(arguments: argparse.Namespace) -> LoadedEncoder:

@@ -1,20 +1,19 @@
-"""Camera frames out of a ROS 2 bag (an mcap or sqlite3 folder, or a single file), without ROS."""
+"""A ROS 2 bag (an mcap or sqlite3 folder, or a single file) without ROS: its topics, and its messages as raw bytes."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2 import Reader
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.images import UndecodableImageError, decode_compressed
 
+IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
 
 
 class BagError(VisionError):
@@ -34,124 +33,129 @@ class TopicMissingError(BagError):
 
 
 class TopicTypeError(BagError):
-    """The topic is in the bag but does not carry compressed images."""
-
-
-class FrameUndecodableError(BagError):
-    """A message was read but its bytes do not decode to an image."""
+    """The topic is in the bag but does not carry images."""
 
 
 @dataclass(frozen=True)
-class BagFrame:
-    """One recorded image.
+class Topic:
+    """One topic of a bag: its name, its type, and how many messages it has."""
+
+    name: str
+    msgtype: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.msgtype}, {self.count} messages)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One message as it was recorded: `data` is its CDR bytes, `time_ns` the recorder's clock, not the header's."""
+
+    topic: str
+    msgtype: str
+    time_ns: int
+    data: bytes
+
+
+class Bag:
+    """An opened bag; a context manager.
+
+    Only messages that are asked for are ever parsed: types that nobody here knows do not disturb.
 
     Attributes:
-        stamp_ns: When the image was taken: the header's stamp, in nanoseconds.
-        time_ns: When the message was recorded: the bag's own time, in nanoseconds.
-        topic: Topic it was recorded from.
-        frame_id: The header's frame_id.
-        rgb: uint8 [H, W, 3].
-    """
-
-    stamp_ns: int
-    time_ns: int
-    topic: str
-    frame_id: str
-    rgb: NDArray[np.uint8]
-
-
-def image_topics(bag: Path) -> dict[str, int]:
-    """Count the messages of every topic of compressed images.
+        path: as given.
+        topics: sorted by name.
+        start_ns: time of the first message, by the recorder's clock; 0 when the bag is empty.
+        duration_s: seconds from the first message to the last.
 
     Raises:
-        BagMissingError: Nothing at `bag`.
-        BagUnreadableError: `bag` is not a readable ROS 2 bag.
+        BagMissingError: nothing at `path`.
+        BagUnreadableError: not a readable ROS 2 bag.
     """
-    with _opened(bag) as reader:
-        counts: dict[str, int] = {}
-        for connection in reader.connections:
-            if connection.msgtype == COMPRESSED_IMAGE:
-                counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
-    return counts
 
-
-def read_images(bag: Path, topic: str) -> Iterator[BagFrame]:
-    """Yield the images of one topic in the order they were recorded, decoding each as it is asked for.
-
-    Args:
-        bag: Bag folder, or a single .mcap or .db3 file.
-        topic: Topic of sensor_msgs/CompressedImage to read.
-
-    Raises:
-        BagMissingError: Nothing at `bag`.
-        BagUnreadableError: `bag` is not a readable ROS 2 bag, or breaks off.
-        TopicMissingError: The bag has no such topic.
-        TopicTypeError: The topic carries something else.
-        FrameUndecodableError: An image does not decode.
-    """
-    with _opened(bag) as reader:
-        connections = [connection for connection in reader.connections if connection.topic == topic]
-        if not connections:
-            raise TopicMissingError(f"found no topic {topic!r} in {bag}; it has {_listing(reader)}; name one of these")
-        for connection in connections:
-            if connection.msgtype != COMPRESSED_IMAGE:
-                raise TopicTypeError(
-                    f"found {connection.msgtype} on topic {topic!r} in {bag}; expected {COMPRESSED_IMAGE}; "
-                    f"the bag has {_listing(reader)}"
-                )
-        messages = reader.messages(connections=connections)
-        while True:
-            # Only the parsing is guarded: what the caller raises between two frames must reach it unchanged.
-            with _refusing_broken(bag):
-                record = next(messages, None)
-                if record is None:
-                    return
-                connection, time_ns, data = record
-                message: Any = reader.deserialize(data, connection.msgtype)
-            stamp = message.header.stamp
-            yield BagFrame(
-                stamp_ns=stamp.sec * 10**9 + stamp.nanosec,
-                time_ns=time_ns,
-                topic=topic,
-                frame_id=message.header.frame_id,
-                rgb=_decode(message.data, where=f"the image at {time_ns} ns on topic {topic!r} in {bag}"),
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise BagMissingError(
+                f"found nothing at {path}; expected a ROS 2 bag folder or an .mcap file; check the path"
             )
+        self.path = path
+        with _refusing_broken(path):
+            self._reader = Reader(path)
+            self._reader.open()
+        counts: dict[tuple[str, str], int] = {}
+        for connection in self._reader.connections:
+            key = (connection.topic, connection.msgtype)
+            counts[key] = counts.get(key, 0) + connection.msgcount
+        self.topics = tuple(Topic(*key, count) for key, count in sorted(counts.items()))
+        empty = not self._reader.message_count
+        self.start_ns = 0 if empty else self._reader.start_time
+        self.duration_s = 0.0 if empty else self._reader.duration / 1e9
+
+    def topic(self, name: str) -> Topic:
+        """The image topic of that name.
+
+        Raises:
+            TopicMissingError: there is none.
+            TopicTypeError: it carries something else.
+        """
+        found = [topic for topic in self.topics if topic.name == name]
+        if not found:
+            raise TopicMissingError(
+                f"found no topic {name!r} in {self.path}; it has {self.listing()}; name one of these"
+            )
+        for topic in found:
+            if topic.msgtype not in IMAGE_TYPES:
+                raise TopicTypeError(
+                    f"found {topic.msgtype} on topic {name!r} in {self.path}; expected {' or '.join(IMAGE_TYPES)}; "
+                    f"the bag has {self.listing()}"
+                )
+        return found[0]
+
+    def records(
+        self, topics: Collection[str], *, start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[Record]:
+        """Yield the topics' messages in the order of the recorder's clock, from `start_ns` up to before `stop_ns`.
+
+        Raises:
+            BagUnreadableError: the bag breaks off.
+        """
+        connections = [connection for connection in self._reader.connections if connection.topic in topics]
+        if not connections:  # rosbags takes an empty list for "all"
+            return
+        messages = self._reader.messages(connections, start_ns, stop_ns)
+        while True:
+            # Only the parsing is guarded: what the caller raises between two messages must reach it unchanged.
+            with _refusing_broken(self.path):
+                found = next(messages, None)
+            if found is None:
+                return
+            connection, time_ns, data = found
+            yield Record(topic=connection.topic, msgtype=connection.msgtype, time_ns=time_ns, data=data)
+
+    def listing(self) -> str:
+        """The topics as a phrase for error messages."""
+        return ", ".join(map(str, self.topics)) or "no topics at all"
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    def __enter__(self) -> Bag:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @contextmanager
-def _opened(bag: Path) -> Iterator[AnyReader]:
-    """Open a bag for the length of a `with` block."""
-    if not bag.exists():
-        raise BagMissingError(f"found nothing at {bag}; expected a ROS 2 bag folder or an .mcap file; check the path")
-    with _refusing_broken(bag):
-        # Bags recorded before ROS 2 Iron carry no message definitions; image messages have not changed since.
-        reader = AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_KILTED))
-        reader.open()
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-@contextmanager
-def _refusing_broken(bag: Path) -> Iterator[None]:
+def _refusing_broken(path: Path) -> Iterator[None]:
     """Turn whatever the parser raises on broken bytes into one reason (it has no common base class for them)."""
     try:
         yield
     except Exception as error:
         raise BagUnreadableError(
-            f"{bag} cannot be read as a ROS 2 bag ({type(error).__name__}: {error}); expected a folder with "
-            "metadata.yaml, or an .mcap or .db3 file; if its recording was cut off, `ros2 bag reindex` may repair it"
+            f"{path} cannot be read as a ROS 2 bag ({type(error).__name__}: {error}); expected a folder with "
+            "metadata.yaml, or an .mcap or .db3 file; if its recording was cut off, `mcap recover` or `ros2 bag "
+            "reindex` may repair it, and `rosbags-convert` turns a ROS 1 bag into one of these"
         ) from error
-
-
-def _listing(reader: AnyReader) -> str:
-    topics = sorted({(connection.topic, connection.msgtype) for connection in reader.connections})
-    return ", ".join(f"{topic} ({msgtype})" for topic, msgtype in topics) or "no topics at all"
-
-
-def _decode(data: NDArray[np.uint8], *, where: str) -> NDArray[np.uint8]:
-    try:
-        return decode_compressed(data)
-    except UndecodableImageError as error:
-        raise FrameUndecodableError(f"{where}: {error}") from error

@@ -1,0 +1,137 @@
+"""Camera images out of a bag: raw and compressed messages alike become RGB frames."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
+
+from omnivla_vision.compressed import decode_compressed
+from omnivla_vision.images import ImageError, RawImage, to_rgb
+from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, Bag, BagError, Record
+
+_HEADER_START = 4
+
+
+class FrameUndecodableError(BagError):
+    """A message was read but it is not a usable image."""
+
+
+@dataclass(frozen=True)
+class BagFrame:
+    """One recorded image.
+
+    Attributes:
+        stamp_ns: When the image was taken: the header's stamp, in nanoseconds.
+        time_ns: When the message was recorded: the bag's own time, in nanoseconds.
+        topic: Topic it was recorded from.
+        frame_id: The header's frame_id.
+        rgb: uint8 [H, W, 3].
+    """
+
+    stamp_ns: int
+    time_ns: int
+    topic: str
+    frame_id: str
+    rgb: NDArray[np.uint8]
+
+
+@cache
+def standard_types() -> Typestore:
+    """The message definitions of ROS 2 Kilted; those of images have not changed since ROS 2 began."""
+    return get_typestore(Stores.ROS2_KILTED)
+
+
+def image_topics(path: Path) -> dict[str, int]:
+    """Count the messages of every topic of images.
+
+    Raises:
+        BagMissingError: Nothing at `path`.
+        BagUnreadableError: `path` is not a readable ROS 2 bag.
+    """
+    with Bag(path) as bag:
+        return {topic.name: topic.count for topic in bag.topics if topic.msgtype in IMAGE_TYPES}
+
+
+def read_images(path: Path, topic: str) -> Iterator[BagFrame]:
+    """Yield the images of one topic in the order they were recorded, decoding each as it is asked for.
+
+    Args:
+        path: Bag folder, or a single .mcap or .db3 file.
+        topic: Topic of sensor_msgs/Image or CompressedImage to read.
+
+    Raises:
+        BagMissingError: Nothing at `path`.
+        BagUnreadableError: `path` is not a readable ROS 2 bag, or breaks off.
+        TopicMissingError: The bag has no such topic.
+        TopicTypeError: The topic carries something else.
+        FrameUndecodableError: An image does not decode.
+    """
+    with Bag(path) as bag:
+        bag.topic(topic)
+        for record in bag.records([topic]):
+            yield decode(record)
+
+
+def decode(record: Record) -> BagFrame:
+    """The image of a recorded message.
+
+    Raises:
+        FrameUndecodableError: the message is cut off, or its bytes are no usable image.
+    """
+    try:
+        message: Any = standard_types().deserialize_cdr(record.data, record.msgtype)
+        stamp = message.header.stamp
+        return BagFrame(
+            stamp_ns=stamp.sec * 10**9 + stamp.nanosec,
+            time_ns=record.time_ns,
+            topic=record.topic,
+            frame_id=message.header.frame_id,
+            rgb=_rgb(message, record.msgtype),
+        )
+    except ImageError as error:
+        reason = str(error)
+    # The parser has no base class for what it raises on broken bytes.
+    except Exception as error:  # noqa: BLE001
+        reason = f"the message is broken ({type(error).__name__}: {error})"
+    raise FrameUndecodableError(f"the image at {record.time_ns} ns on topic {record.topic!r}: {reason}")
+
+
+def stamp_ns(record: Record) -> int:
+    """The header's stamp, without looking at the image.
+
+    Raises:
+        FrameUndecodableError: the message is too short to have one.
+    """
+    if len(record.data) < _HEADER_START + 8:
+        raise FrameUndecodableError(
+            f"the message at {record.time_ns} ns on topic {record.topic!r} has {len(record.data)} bytes; expected an "
+            "image"
+        )
+    # CDR: four bytes that tell the byte order, then the header's stamp.
+    order = "<" if record.data[1] & 1 else ">"
+    seconds, nanoseconds = struct.unpack_from(f"{order}iI", record.data, _HEADER_START)
+    return int(seconds * 10**9 + nanoseconds)
+
+
+def _rgb(message: Any, msgtype: str) -> NDArray[np.uint8]:
+    if msgtype == COMPRESSED_IMAGE:
+        return decode_compressed(message.data)
+    return to_rgb(
+        RawImage(
+            data=message.data,
+            height=message.height,
+            width=message.width,
+            encoding=message.encoding,
+            step=message.step,
+            is_bigendian=bool(message.is_bigendian),
+        )
+    )

@@ -1,0 +1,144 @@
+"""What a replay says about each frame's tokens: norms, nearness to the goal, timings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnivla_vision.replay.sampling import EvenlySpaced
+
+Features = NDArray[np.floating[Any]]
+# How many frames the report shows as pictures.
+PICTURES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedFrame:
+    """One frame with tokens, wherever they were computed.
+
+    Attributes:
+        index: counts the camera's messages that were played, from 0.
+        stamp_ns: the header's stamp.
+        time_ns: when it was recorded.
+        current: [tokens_per_image, width], float32 or the format in which it travelled.
+        goal: the same for the goal, or None without one.
+        goal_id: the goal's identity; empty without one.
+        stage_ms: milliseconds of each stage.
+    """
+
+    index: int
+    stamp_ns: int
+    time_ns: int
+    current: Features
+    goal: Features | None
+    goal_id: str
+    stage_ms: Mapping[str, float]
+
+
+class Sink(Protocol):
+    """Receives every frame that has tokens, in order."""
+
+    def add(self, frame: EncodedFrame) -> None:
+        """Take one frame; its arrays are only lent."""
+        ...
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One encoder's columns of a token."""
+
+    name: str
+    columns: slice
+
+
+def segments(names: Sequence[str], widths: Sequence[int]) -> tuple[Segment, ...]:
+    """The encoders' columns, side by side in this order."""
+    ends = np.cumsum(widths).tolist()
+    return tuple(Segment(name, slice(end - width, end)) for name, width, end in zip(names, widths, ends, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRow:
+    """The numbers of one frame; `norms` and `goal_cosines` are per encoder, the latter empty without a goal."""
+
+    index: int
+    stamp_ns: int
+    time_ns: int
+    goal_id: str
+    stage_ms: dict[str, float]
+    norms: dict[str, float]
+    goal_cosines: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A sampled frame's tokens, float16: the frame itself is read from the bag again when it is shown."""
+
+    time_ns: int
+    current: Features
+    goal: Features | None
+
+
+class Measurements:
+    """Collects the numbers of every frame and the tokens of a few; a Sink.
+
+    Attributes:
+        rows: one per frame.
+        pictures: a few frames' tokens, by index, evenly spaced.
+    """
+
+    def __init__(self, segments: tuple[Segment, ...]) -> None:
+        self.rows: list[FrameRow] = []
+        self.pictures: EvenlySpaced[Picture] = EvenlySpaced(PICTURES)
+        self._segments = segments
+        self._digest = hashlib.sha256()
+        self._goal_id = ""
+
+    @property
+    def sha256(self) -> str:
+        """Digest over all tokens in order: equal digests mean tokens equal to the last bit."""
+        return self._digest.hexdigest()
+
+    def add(self, frame: EncodedFrame) -> None:
+        """Measure one frame."""
+        self._digest.update(np.ascontiguousarray(frame.current).data)
+        if frame.goal is not None and frame.goal_id != self._goal_id:
+            self._digest.update(np.ascontiguousarray(frame.goal).data)
+        self._goal_id = frame.goal_id
+        self.rows.append(
+            FrameRow(
+                index=frame.index,
+                stamp_ns=frame.stamp_ns,
+                time_ns=frame.time_ns,
+                goal_id=frame.goal_id,
+                stage_ms={name: round(float(ms), 3) for name, ms in frame.stage_ms.items()},
+                norms={s.name: mean_norm(frame.current[:, s.columns]) for s in self._segments},
+                goal_cosines={}
+                if frame.goal is None
+                else {
+                    s.name: mean_cosine(frame.current[:, s.columns], frame.goal[:, s.columns]) for s in self._segments
+                },
+            )
+        )
+        if self.pictures.wants(frame.index):
+            first = self._segments[0].columns
+            goal = None if frame.goal is None else frame.goal[:, first].astype(np.float16)
+            current = frame.current[:, first].astype(np.float16)
+            self.pictures.add(frame.index, Picture(time_ns=frame.time_ns, current=current, goal=goal))
+
+
+def mean_norm(tokens: Features) -> float:
+    """Mean over the patches of the token's length (L2)."""
+    return float(np.linalg.norm(tokens.astype(np.float32, copy=False), axis=1).mean())
+
+
+def mean_cosine(a: Features, b: Features) -> float:
+    """Mean over the patches of the cosine between the tokens at the same place: 1 where two views coincide."""
+    a, b = a.astype(np.float32, copy=False), b.astype(np.float32, copy=False)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float((np.einsum("ij,ij->i", a, b) / np.maximum(lengths, 1e-12)).mean())

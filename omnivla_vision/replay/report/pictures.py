@@ -1,0 +1,76 @@
+"""The pictures of a report: sampled frames, and what their tokens tell apart, as data URLs."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from omnivla_vision.replay.bag import Bag
+from omnivla_vision.replay.frames import decode
+from omnivla_vision.replay.result import Replay
+from omnivla_vision.viz import PcaBasis
+
+Image = NDArray[np.uint8]
+WIDTH = 240
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame beside the principal components of its tokens; both pictures are data URLs."""
+
+    index: int
+    seconds: float
+    cosine: float | None
+    picture: str
+    components: str
+    is_goal: bool = False
+
+
+def views(replay: Replay) -> list[View]:
+    """The sampled frames, and the goal last. All share one basis of components: the goal's, or the first frame's."""
+    samples = replay.measurements.pictures.kept
+    if not samples:
+        return []
+    first, last = next(iter(samples.values())), list(samples.values())[-1]
+    basis = PcaBasis.fit(first.current if last.goal is None else last.goal)
+    cosines = {row.index: row.goal_cosines for row in replay.rows}
+    result = []
+    with Bag(replay.bag) as bag:
+        for index, sample in samples.items():
+            records = bag.records([replay.selection.camera.name], start_ns=sample.time_ns, stop_ns=sample.time_ns + 1)
+            result.append(
+                View(
+                    index=index,
+                    seconds=(sample.time_ns - replay.selection.bag_start_ns) / 1e9,
+                    cosine=next(iter(cosines[index].values()), None),
+                    picture=jpeg(decode(next(records)).rgb),
+                    components=_components(basis, sample.current),
+                )
+            )
+    if last.goal is not None and replay.goal_picture is not None:
+        result.append(View(-1, 0.0, None, jpeg(replay.goal_picture), _components(basis, last.goal), is_goal=True))
+    return result
+
+
+def jpeg(rgb: Image) -> str:
+    """A thumbnail of an RGB picture."""
+    height = max(1, round(rgb.shape[0] * WIDTH / rgb.shape[1]))
+    small = np.asarray(cv2.resize(rgb, (WIDTH, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return _data_url("jpeg", small, [cv2.IMWRITE_JPEG_QUALITY, 82])
+
+
+def _components(basis: PcaBasis, features: NDArray[np.floating]) -> str:
+    """One pixel per patch: the page enlarges it."""
+    grid = math.isqrt(len(features))
+    return _data_url("png", basis.picture(features, grid=grid, size=grid), [])
+
+
+def _data_url(kind: str, rgb: Image, options: Sequence[int]) -> str:
+    _, data = cv2.imencode(f".{kind}", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
+    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"

@@ -1,0 +1,165 @@
+"""`omnivla-vision replay` without the parsing: what mode exact and mode live have in common, and mode exact itself."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.goal import Goal
+from omnivla_vision.image_files import read_rgb
+from omnivla_vision.replay.bag import Bag
+from omnivla_vision.replay.baseline import Baseline, BaselineBuilder
+from omnivla_vision.replay.exact import ExactReplay, FixedGoal
+from omnivla_vision.replay.gate import Limits, Verdict, compare
+from omnivla_vision.replay.measure import segments
+from omnivla_vision.replay.report.page import write_report
+from omnivla_vision.replay.result import Replay
+from omnivla_vision.replay.selection import Selection, select
+from omnivla_vision.replay.steps import frame_at
+from omnivla_vision.replay.token_bag import TokenBag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options that both modes share; the names are the command line's."""
+
+    bag: Path
+    out: Path
+    json: bool = False
+    no_tokens: bool = False
+    image_topic: str | None = None
+    goal_topic: str | None = None
+    goal_image: Path | None = None
+    goal_at: float | None = None
+    start: float = 0.0
+    duration: float | None = None
+    save_baseline: Path | None = None
+    against: Path | None = None
+    min_cosine: float | None = None
+    max_relative_l2: float | None = None
+    max_norm_change: float | None = None
+    allow_different: bool = False
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of all options."""
+        return [field.name for field in fields(cls)]
+
+    def select(self) -> Selection:
+        """Choose what of the bag is played; raises what `selection.select` does."""
+        with Bag(self.bag) as bag:
+            return select(
+                bag,
+                image_topic=self.image_topic,
+                goal_topic=self.goal_topic,
+                goal_elsewhere=self.goal_image is not None or self.goal_at is not None,
+                start_s=self.start,
+                duration_s=self.duration,
+            )
+
+    def fixed_goal(self, selection: Selection) -> FixedGoal | None:
+        """The goal that does not come from a topic, if one was named."""
+        if self.goal_image is not None:
+            return FixedGoal(goal=Goal(rgb=read_rgb(self.goal_image)), source=str(self.goal_image))
+        if self.goal_at is not None:
+            time_ns = selection.bag_start_ns + round(self.goal_at * 1e9)
+            frame = frame_at(self.bag, selection.camera.name, time_ns)
+            return FixedGoal(
+                goal=Goal(rgb=frame.rgb, stamp_ns=frame.stamp_ns),
+                source=f"{selection.camera.name} at {self.goal_at:g} s",
+            )
+        return None
+
+    def token_bag(self, stack: ExitStack) -> TokenBag | None:
+        """The opened tokens.mcap, unless it is not wanted."""
+        return None if self.no_tokens else stack.enter_context(TokenBag(self.out / "tokens.mcap"))
+
+    def parameters(self) -> dict[str, Any]:
+        """What was asked for, as far as it was."""
+        return {
+            name: str(value) for name, value in asdict(self).items() if value and name not in ("bag", "out", "json")
+        }
+
+
+def run_exact(options: Options, encoder: VisionEncoder) -> int:
+    """Play in mode exact, write the files, and judge; returns the exit code.
+
+    Raises:
+        VisionError: what the bag, the goal, the baseline or an output cannot be used for.
+    """
+    selection = options.select()
+    then = None if options.against is None else Baseline.load(options.against)
+    specs = encoder.preset.encoders
+    columns = segments([spec.name for spec in specs], [spec.width for spec in specs])
+    builder = BaselineBuilder(columns, keep=frozenset(then.samples if then is not None else ()))
+    options.out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        token_bag = options.token_bag(stack)
+        bar = stack.enter_context(progress_bar())
+        task = bar.add_task("encoding", total=expected_frames(selection))
+        replay = ExactReplay(
+            options.bag,
+            selection,
+            encoder,
+            fixed_goal=options.fixed_goal(selection),
+            sinks=[builder] if options.save_baseline or then is not None else [],
+            token_bag=token_bag,
+            progress=lambda done: bar.update(task, completed=done),
+        ).run(options.parameters())
+    verdict = None
+    if options.save_baseline is not None:
+        builder.build(encoder.provenance).save(options.save_baseline)
+    if then is not None:
+        verdict = compare(
+            builder.build(encoder.provenance), then, _limits(options), allow_different=options.allow_different
+        )
+    return finish(options, replay, verdict=verdict)
+
+
+def finish(
+    options: Options,
+    replay: Replay,
+    verdict: Verdict | None = None,
+) -> int:
+    """Write report.html and metrics.json, and say in a few lines what came of it; returns the exit code."""
+    gate = {} if verdict is None else {"gate": asdict(verdict)}
+    replay.save_metrics(options.out / "metrics.json", **gate)
+    write_report(options.out / "report.html", replay, verdict=verdict)
+    if options.json:
+        print(
+            json.dumps({key: value for key, value in {**gate, **replay.metrics()}.items() if key != "rows"}, indent=2)
+        )
+    else:
+        console = Console(highlight=False)
+        counts = ", ".join(f"{count} {name}" for name, count in asdict(replay.counts).items() if count)
+        console.print(f"[bold]{options.out / 'report.html'}[/]: {counts}; {replay.wall_s:.1f} s")
+        for note in replay.all_notes():
+            console.print(f"note: {note}", style="yellow", markup=False)
+        if verdict is not None:
+            console.print(str(verdict), style="green" if verdict.passed else "bold red", markup=False)
+    failed = not replay.rows or replay.counts.failed or replay.lost or (verdict is not None and not verdict.passed)
+    return int(bool(failed))
+
+
+def progress_bar() -> Progress:
+    """A progress bar on stderr, so that --json has stdout for itself."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _limits(options: Options) -> Limits:
+    names = [field.name for field in fields(Limits)]
+    return Limits(**{name: getattr(options, name) for name in names if getattr(options, name) is not None})
+
+
+def expected_frames(selection: Selection) -> int | None:
+    """How many frames there will be; unknown when only a stretch is played."""
+    whole = selection.stop_ns is None and selection.start_ns == selection.bag_start_ns
+    return selection.camera.count if whole else None

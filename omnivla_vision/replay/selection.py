@@ -1,0 +1,124 @@
+"""What of a bag is played: the camera's topic, the goal's, and the stretch of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omnivla_vision.replay.bag import IMAGE, IMAGE_TYPES, Bag, BagError, Topic
+
+
+class AmbiguousTopicError(BagError):
+    """Several topics could be meant."""
+
+
+class NoImageTopicError(BagError):
+    """The bag has no topic of images."""
+
+
+class EmptyTopicError(BagError):
+    """The topic is in the bag but has no messages."""
+
+
+class EmptyWindowError(BagError):
+    """No camera frame lies in the stretch of time that was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is played.
+
+    Attributes:
+        camera: topic of the camera's images.
+        goal: topic of the goal images, or None.
+        bag_start_ns: first message of the bag, which offsets in seconds count from.
+        start_ns: first time to play.
+        stop_ns: first time not to play; None: to the end.
+        notes: sentences that the reader of the report should know.
+    """
+
+    camera: Topic
+    goal: Topic | None
+    bag_start_ns: int
+    start_ns: int
+    stop_ns: int | None
+    notes: tuple[str, ...]
+
+
+def select(
+    bag: Bag,
+    *,
+    image_topic: str | None = None,
+    goal_topic: str | None = None,
+    goal_elsewhere: bool = False,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+) -> Selection:
+    """Choose, by type where no name is given.
+
+    Args:
+        bag: the bag.
+        image_topic: the camera's topic; None: the only camera there is.
+        goal_topic: the goal's topic; None: the only topic of images with `goal` in its name, if there is one.
+        goal_elsewhere: the goal does not come from a topic.
+        start_s: seconds into the bag.
+        duration_s: how much to play; None: to the end.
+
+    Raises:
+        TopicMissingError, TopicTypeError: a name is not in the bag, or is not images.
+        NoImageTopicError, EmptyTopicError, AmbiguousTopicError: no choice can be made.
+        EmptyWindowError: the bag is shorter than `start_s`.
+    """
+    images = [topic for topic in bag.topics if topic.msgtype in IMAGE_TYPES]
+    goals = [topic for topic in images if _is_goal(topic)]
+    notes: list[str] = []
+    cameras = [topic for topic in images if topic not in goals and topic.name != goal_topic]
+    camera = bag.topic(image_topic) if image_topic else _only(bag, cameras, option="--image-topic", notes=notes)
+    if not camera.count:
+        raise EmptyTopicError(
+            f"found no message on topic {camera.name} in {bag.path}; expected camera images; the bag has "
+            f"{bag.listing()}"
+        )
+    goal = None
+    if goal_topic:
+        goal = bag.topic(goal_topic)
+        if not goal.count:
+            raise EmptyTopicError(
+                f"found no message on topic {goal.name} in {bag.path}: a latched goal that was published before the "
+                "recording is often missing; give --goal-image FILE or --goal-at SECONDS instead"
+            )
+    elif not goal_elsewhere:
+        goals = [topic for topic in goals if topic.count and topic != camera]
+        goal = _only(bag, goals, option="--goal-topic", notes=notes) if goals else None
+        if goal is None:
+            notes.append(
+                "No goal is in this bag (a latched one that was published before the recording is often missing), so "
+                "the goal's tokens are zeros. Give --goal-image FILE or --goal-at SECONDS."
+            )
+    if start_s and start_s >= bag.duration_s:
+        raise EmptyWindowError(
+            f"found a bag of {bag.duration_s:.1f} s; --start {start_s:g} leaves nothing of it to play"
+        )
+    start_ns = bag.start_ns + round(start_s * 1e9)
+    stop_ns = None if duration_s is None else start_ns + round(duration_s * 1e9)
+    return Selection(
+        camera=camera, goal=goal, bag_start_ns=bag.start_ns, start_ns=start_ns, stop_ns=stop_ns, notes=tuple(notes)
+    )
+
+
+def _is_goal(topic: Topic) -> bool:
+    return any(part.startswith("goal") for part in topic.name.lower().split("/"))
+
+
+def _only(bag: Bag, topics: Sequence[Topic], *, option: str, notes: list[str]) -> Topic:
+    """The one topic that can be meant. One camera's raw and compressed images count as one: raw, which lost nothing."""
+    if not topics:
+        raise NoImageTopicError(f"found no topic of images in {bag.path}; it has {bag.listing()}")
+    topics = [topic for topic in topics if topic.count] or topics
+    if len({topic.name.removesuffix("/compressed") for topic in topics}) > 1:
+        listing = ", ".join(map(str, topics))
+        raise AmbiguousTopicError(f"found several topics in {bag.path}: {listing}; say which with {option} TOPIC")
+    chosen = next((topic for topic in topics if topic.msgtype == IMAGE), topics[0])
+    if len(topics) > 1:
+        notes.append(f"{chosen.name} was played; the bag also has {', '.join(str(t) for t in topics if t != chosen)}.")
+    return chosen

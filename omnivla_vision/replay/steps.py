@@ -1,0 +1,81 @@
+"""A bag as a sequence of steps: camera frames and goal images in the order in which they were recorded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnivla_vision.encoder import stage
+from omnivla_vision.replay.bag import Bag, Record
+from omnivla_vision.replay.frames import BagFrame, FrameUndecodableError, decode
+from omnivla_vision.replay.selection import EmptyWindowError, Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One message of the camera or of the goal. `frame` is None where it is no usable image; `problem` says why.
+
+    `stage_ms` holds the milliseconds that decoding took.
+    """
+
+    record: Record
+    is_goal: bool
+    frame: BagFrame | None
+    problem: str = ""
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+
+def read_records(bag: Bag, selection: Selection) -> Generator[Record, None, None]:
+    """The messages to play; a goal that came before the stretch to play comes first, as from a latched topic."""
+    topics = [selection.camera.name]
+    if selection.goal is not None:
+        topics.append(selection.goal.name)
+        if selection.start_ns > selection.bag_start_ns:
+            yield from deque(bag.records([selection.goal.name], stop_ns=selection.start_ns), maxlen=1)
+    yield from bag.records(topics, start_ns=selection.start_ns, stop_ns=selection.stop_ns)
+
+
+def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
+    """Read and decode what is to be played.
+
+    Raises:
+        BagUnreadableError: the bag breaks off.
+        EmptyWindowError: not one camera message lies in the stretch to play.
+    """
+    cameras = 0
+    with Bag(path) as bag:
+        for record in read_records(bag, selection):
+            is_goal = record.topic != selection.camera.name
+            cameras += not is_goal
+            stage_ms: dict[str, float] = {}
+            try:
+                with stage(stage_ms, "decode"):
+                    frame = decode(record)
+            except FrameUndecodableError as error:
+                yield Step(record=record, is_goal=is_goal, frame=None, problem=str(error))
+            else:
+                yield Step(record=record, is_goal=is_goal, frame=frame, stage_ms=stage_ms)
+    if not cameras:
+        raise EmptyWindowError(
+            f"found no image of {selection.camera.name} between --start and the end of --duration; the bag lasts "
+            f"{bag.duration_s:.1f} s"
+        )
+
+
+def frame_at(path: Path, topic: str, time_ns: int) -> BagFrame:
+    """The first usable image recorded at or after a time.
+
+    Raises:
+        EmptyWindowError: there is none.
+    """
+    with Bag(path) as bag:
+        for record in bag.records([topic], start_ns=time_ns):
+            with suppress(FrameUndecodableError):
+                return decode(record)
+        raise EmptyWindowError(
+            f"found no usable image of {topic} at or after {(time_ns - bag.start_ns) / 1e9:.1f} s; the bag lasts "
+            f"{bag.duration_s:.1f} s"
+        )

@@ -1,0 +1,130 @@
+"""The bag's images together with their tokens as one mcap file, which Foxglove and `ros2 bag` open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from omnivla_vision.encoder import TokenSet
+from omnivla_vision.presets import Preset
+from omnivla_vision.replay.bag import Record
+from omnivla_vision.resources import resource_path
+from omnivla_vision.tokens import pack
+
+TOKENS_TYPE = "omnivla_vision/msg/VisualTokens"
+TOKENS_TOPIC = "/vision_node/tokens"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStamp:
+    """The camera image's own header, and the goal's stamp; nanoseconds."""
+
+    stamp_ns: int
+    frame_id: str
+    goal_stamp_ns: int = 0
+
+
+class TokenBag:
+    """Writes an mcap file; a context manager.
+
+    Args:
+        path: the file, which is replaced if it is there.
+        token_topic: name of the tokens' topic in the file.
+    """
+
+    def __init__(self, path: Path, *, token_topic: str = TOKENS_TOPIC) -> None:
+        self._path = path
+        self._token_topic = token_topic
+        self._types = token_types()
+        # rosbags writes folders: the file is taken out of one when it is complete, so a broken run leaves the old one.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = TemporaryDirectory(dir=path.parent, prefix=".tokens-")
+        self._bag = Writer(Path(self._folder.name) / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
+        self._connections: dict[tuple[str, str], Connection] = {}
+
+    def write(self, topic: str, msgtype: str, time_ns: int, data: bytes) -> None:
+        """Write one serialized message of a standard type, or of ours."""
+        connection = self._connections.get((topic, msgtype))
+        if connection is None:
+            connection = self._bag.add_connection(topic, msgtype, typestore=self._types)
+            self._connections[topic, msgtype] = connection
+        self._bag.write(connection, time_ns, data)
+
+    def write_record(self, record: Record) -> None:
+        """Copy an image of the bag, byte for byte."""
+        self.write(record.topic, record.msgtype, record.time_ns, record.data)
+
+    def write_serialized_tokens(self, data: bytes, *, time_ns: int) -> None:
+        """Write a VisualTokens message that came over the wire, byte for byte."""
+        self.write(self._token_topic, TOKENS_TYPE, time_ns, data)
+
+    def write_tokens(self, tokens: TokenSet, preset: Preset, stamp: TokenStamp, *, sequence: int, time_ns: int) -> None:
+        """Write tokens as the node would publish them, in float16.
+
+        Raises:
+            NonFiniteTokensError: the tokens do not fit into float16.
+        """
+        message = self._message(tokens, preset, stamp, sequence)
+        self.write_serialized_tokens(bytes(self._types.serialize_cdr(message, TOKENS_TYPE)), time_ns=time_ns)
+
+    def _message(self, tokens: TokenSet, preset: Preset, stamp: TokenStamp, sequence: int) -> Any:
+        types, packed, made = self._types.types, pack(tokens.tokens, "float16"), tokens.provenance
+        time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
+        return types[TOKENS_TYPE](
+            header=header(stamp=time(*divmod(stamp.stamp_ns, 10**9)), frame_id=stamp.frame_id),
+            sequence=sequence,
+            dtype_code=packed.dtype_code,
+            dtype_bits=packed.dtype_bits,
+            dtype_lanes=packed.dtype_lanes,
+            shape=np.array(packed.shape, np.int64),
+            strides=np.array(packed.strides, np.int64),
+            byte_offset=packed.byte_offset,
+            data=packed.data,
+            image_names=["current", "goal"],
+            tokens_per_image=preset.tokens_per_image,
+            grid_height=preset.grid,
+            grid_width=preset.grid,
+            space="fused",
+            segment_names=[spec.name for spec in preset.encoders],
+            segment_widths=np.array([spec.width for spec in preset.encoders], np.uint32),
+            goal_valid=tokens.goal is not None,
+            goal_id="" if tokens.goal is None else tokens.goal.id,
+            goal_stamp=time(*divmod(stamp.goal_stamp_ns, 10**9)),
+            preset=made.preset,
+            weights=made.weights,
+            fingerprint=made.fingerprint,
+            preprocessing_id=made.preprocessing_id,
+            engine=made.engine,
+            precision=made.precision,
+            notice=made.notice,
+            stage_names=list(tokens.stage_ms),
+            stage_ms=np.array(list(tokens.stage_ms.values()), np.float32),
+        )
+
+    def __enter__(self) -> TokenBag:
+        self._bag.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._folder:
+            self._bag.__exit__(kind, value, trace)
+            if kind is None:
+                (Path(self._folder.name) / "bag" / "bag.mcap").replace(self._path)
+
+
+def token_types() -> Typestore:
+    """The standard message types and ours, from its own definition."""
+    types = get_typestore(Stores.ROS2_KILTED)
+    types.register(get_types_from_msg(resource_path("msg/VisualTokens.msg").read_text(), TOKENS_TYPE))
+    return types

@@ -1,0 +1,67 @@
+"""A real encoder that is small enough to encode a hundred frames in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.presets import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, Preset
+from omnivla_vision.replay.bag import Bag
+from omnivla_vision.replay.exact import ExactReplay
+from omnivla_vision.replay.result import Replay
+from omnivla_vision.replay.selection import select
+from test.encoders import random_encoder
+
+TINY = Preset(
+    name="tiny",
+    encoders=(
+        EncoderSpec(
+            name="dinov2",
+            timm_id="",
+            image_size=56,
+            patch_size=14,
+            width=32,
+            depth=3,
+            heads=2,
+            mlp_width=64,
+            register_tokens=4,
+            class_token=True,
+            layer_scale=True,
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+        ),
+        EncoderSpec(
+            name="siglip",
+            timm_id="",
+            image_size=64,
+            patch_size=16,
+            width=48,
+            depth=3,
+            heads=2,
+            mlp_width=96,
+            mean=HALF,
+            std=HALF,
+        ),
+    ),
+)
+
+
+@pytest.fixture
+def encoder() -> VisionEncoder:
+    """The real network with few and narrow blocks."""
+    return random_encoder(TINY, seed=1)
+
+
+@pytest.fixture
+def replay(encoder: VisionEncoder) -> Callable[..., Replay]:
+    """Plays a bag with the tiny encoder; options as for `select`."""
+
+    def play(path: Path, **options: object) -> Replay:
+        with Bag(path) as bag:
+            selection = select(bag, **options)  # type: ignore[arg-type]
+        return ExactReplay(path, selection, encoder).run({})
+
+    return play
