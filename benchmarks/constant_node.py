@@ -35,9 +35,10 @@ class ConstantEngine:
         return self._tokens.expand(len(inputs[0]), -1, -1)
 
 
-def constant_encoder(preset: Preset, *, encode_s: float = 0.0) -> VisionEncoder:
+def constant_encoder(preset: Preset, *, encode_s: float = 0.0, **options: Any) -> VisionEncoder:
     """An encoder around a constant."""
-    return VisionEncoder(ConstantEngine(preset, encode_s), preset, weights="constant", fingerprint="constant")
+    engine = ConstantEngine(preset, encode_s)
+    return VisionEncoder(engine, preset, weights="constant", fingerprint="constant", **options)
 
 
 def run(arguments: list[str]) -> int:
@@ -49,7 +50,12 @@ def run(arguments: list[str]) -> int:
 
     def load(settings: VisionParameters, logger: Any) -> VisionEncoder:
         time.sleep(options.load_ms / 1e3)
-        return constant_encoder(get_preset(settings.preset or DEFAULT_PRESET), encode_s=options.encode_ms / 1e3)
+        return constant_encoder(
+            get_preset(settings.preset or DEFAULT_PRESET),
+            encode_s=options.encode_ms / 1e3,
+            cameras=settings.cameras,
+            takes_goal=settings.takes_goal,
+        )
 
     return main(ros_arguments, load)
 

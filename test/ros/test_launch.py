@@ -40,7 +40,9 @@ def launched(file: str, log: Path, *arguments: str) -> Iterator[Probe]:
     """Run a launch file as `ros2 launch` does, with the small preset."""
     params_file = log.with_name("params.yaml")
     text = resource_path("config/vision.yaml").read_text()
-    params_file.write_text(text.replace("preset: dinosiglip-224", "preset: small"))
+    small = text.replace('preset: ""', "preset: small").replace("engine: auto", "engine: eager")
+    assert small.count("small") > text.count("small")
+    params_file.write_text(small)
     environment = dict(os.environ)
     environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
