@@ -55,10 +55,10 @@ class Browser:
         return [entry["message"] for entry in self._call("/se/log", {"type": "browser"})]
 
     def requests(self) -> list[str]:
-        """The addresses that were asked for since the last call, without data: URLs."""
+        """The addresses that were asked for since the last call, without data: URLs and the browser's own pages."""
         messages = [json.loads(entry["message"])["message"] for entry in self._call("/se/log", {"type": "performance"})]
         sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return [url for url in sent if not url.startswith("data:")]
+        return [url for url in sent if not url.startswith(("data:", "chrome:"))]
 
     def hover(self, x: float, y: float) -> None:
         move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}

@@ -30,7 +30,7 @@ def test_the_page_shows_what_was_measured(tmp_path: Path, replay: Play, chromium
     result = replay(bags.write(tmp_path / "bag", bags.drive(20)))
     page = tmp_path / "report.html"
     write_report(page, result)
-    chromium.requests()  # the browser's own first page
+    chromium.requests()  # of the browser's first page
     chromium.open(page)
     assert chromium.console() == []
     assert chromium.requests() == [page.as_uri()], "one file, nothing from elsewhere"
