@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.engine.base import Entry
 from omnivla_vision.presets import DEFAULT_PRESET, get_preset
 from omnivla_vision.ros.node import main
+from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.settings import VisionParameters
 from omnivla_vision.spec import Preset
 
@@ -41,12 +43,28 @@ def constant_encoder(preset: Preset, *, encode_s: float = 0.0, **options: Any) -
     return VisionEncoder(engine, preset, weights="constant", fingerprint="constant", **options)
 
 
+def record_overhead(file: Path) -> None:
+    """From now on, write a line per frame: ms from its message's reception until DDS has its tokens, without encode."""
+    publish_tokens, lines = Outputs.publish_tokens, file.open("w", buffering=1)
+
+    def publish_and_record(self: Outputs, result: Any) -> None:
+        publish_tokens(self, result)
+        spent_ms = result.frame.receive_ms + (time.perf_counter() - result.frame.received_s) * 1e3
+        lines.write(f"{spent_ms - result.tokens.stage_ms['encode']:.3f}\n")
+
+    Outputs.publish_tokens = publish_and_record  # type: ignore[method-assign]
+
+
 def run(arguments: list[str]) -> int:
     """Run the node; ROS arguments follow --ros-args."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encode-ms", type=float, default=0.0, help="how long an image takes (%(default)s)")
     parser.add_argument("--load-ms", type=float, default=0.0, help="how long configuring takes (%(default)s)")
+    parser.add_argument("--overhead", type=Path, metavar="FILE", help="write the node's own milliseconds per frame")
     options, ros_arguments = parser.parse_known_args(arguments)
+
+    if options.overhead:
+        record_overhead(options.overhead)
 
     def load(settings: VisionParameters, logger: Any) -> VisionEncoder:
         time.sleep(options.load_ms / 1e3)

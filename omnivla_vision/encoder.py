@@ -159,15 +159,14 @@ class VisionEncoder:
             )
         stage_ms = {} if stage_ms is None else stage_ms
         fused = self._encode(self._batch_engine, frames, stage_ms)
-        tokens = self._project(fused, stage_ms)
+        projected = self._project(fused, stage_ms)
         goal = self._goal
-        if self.takes_goal:
-            rows = self.layout.tokens_per_image
-            fused = torch.cat([fused, fused.new_zeros(rows, fused.shape[1]) if goal is None else goal.fused])
-            tokens = torch.cat([tokens, tokens.new_zeros(rows, tokens.shape[1]) if goal is None else goal.tokens])
+        tokens = with_goal = self._with_goal(fused, None if goal is None else goal.fused)
+        if projected is not fused:  # otherwise it is the same tensor, which takes as long to join as to pack
+            tokens = self._with_goal(projected, None if goal is None else goal.tokens)
         return TokenSet(
             tokens=tokens,
-            fused=fused,
+            fused=with_goal,
             layout=self.layout,
             goal=None if goal is None else goal.goal,
             provenance=self.provenance,
@@ -180,6 +179,13 @@ class VisionEncoder:
             inputs = self._preprocess.pixels(images) if engine.entry == "uint8" else self._preprocess(images)
         with stage(stage_ms, "encode"):
             return engine(inputs).flatten(0, 1)
+
+    def _with_goal(self, tokens: Tensor, goal: Tensor | None) -> Tensor:
+        """The goal's rows, or as many zeros, after those of the cameras."""
+        if not self.takes_goal:
+            return tokens
+        rows = self.layout.tokens_per_image
+        return torch.cat([tokens, tokens.new_zeros(rows, tokens.shape[1]) if goal is None else goal])
 
     def _project(self, fused: Tensor, stage_ms: dict[str, float]) -> Tensor:
         if self._projector is None:

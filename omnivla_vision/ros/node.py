@@ -23,7 +23,7 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.frames import Callbacks
 from omnivla_vision.goal import Goal
 from omnivla_vision.image_files import read_rgb
-from omnivla_vision.memory import return_memory
+from omnivla_vision.memory import keep_freed_memory, return_memory
 from omnivla_vision.ros.diagnostics import Snapshot, report
 from omnivla_vision.ros.heartbeat import Heartbeat
 from omnivla_vision.ros.inputs import Inputs, pairing
@@ -76,6 +76,7 @@ class VisionNode(GuardedLifecycleNode):
         pairing(settings, lambda images: None)  # only to learn now whether it can be had
         goal = Goal(rgb=read_rgb(Path(settings.goal_image_path))) if settings.goal_image_path else None
         self._encoder = self._load(settings, self.get_logger())
+        keep_freed_memory(True)
         self._outputs = Outputs(self, self._encoder, lambda: self._settings.current)
         callbacks = Callbacks(
             publish=self._outputs.publish_tokens,
@@ -111,6 +112,7 @@ class VisionNode(GuardedLifecycleNode):
 
     def cleanup(self) -> None:
         """Free the network."""
+        keep_freed_memory(False)
         if self._outputs is not None:
             self._outputs.close()
         self._worker = self._outputs = self._encoder = None
