@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,8 @@ class InductorEngine:
         self.precision = spec.precision
         self.entry: Entry = spec.entry
         self._spec = spec
-        model = inductor.aoti_load_package(str(package))
+        with _scratch("TMPDIR"):  # where the package is unpacked; what is in use stays until the process ends
+            model = inductor.aoti_load_package(str(package))
         self._model: Any = CudaGraph(model, example_inputs(spec, "cuda")) if torch.cuda.is_available() else model
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -76,7 +80,7 @@ def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
     graph = Graph(backbone, spec, dtype)
     graph.backbone.to(device, dtype)
     graph.entry.to(device)
-    with torch.no_grad():
+    with torch.no_grad(), _scratch("TORCHINDUCTOR_CACHE_DIR"):
         program = torch.export.export(graph, example_inputs(spec, device))
         inductor.aoti_compile_and_package(
             program,
@@ -89,3 +93,17 @@ def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
 def load(folder: Path, spec: EngineSpec) -> InductorEngine:
     """Open the package. Its shared library is code: the bundle's checksums and ownership vouch for it."""
     return InductorEngine(folder / PACKAGE, spec)
+
+
+@contextmanager
+def _scratch(variable: str) -> Iterator[None]:
+    """A folder that the environment's `variable` names for the while; torch would leave gigabytes behind in /tmp."""
+    before = os.environ.get(variable)
+    with tempfile.TemporaryDirectory(prefix="omnivla_vision-") as folder:
+        os.environ[variable] = folder
+        try:
+            yield
+        finally:
+            del os.environ[variable]
+            if before is not None:
+                os.environ[variable] = before

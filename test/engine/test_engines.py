@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,17 @@ def test_result_is_float32_tokens_and_repeatable(engine: Engine, preset: Preset)
     assert torch.equal(first, second)
 
 
-def test_second_start_builds_nothing(
-    engine: Engine, preset: Preset, bundles: Path, caplog: pytest.LogCaptureFixture
+def test_second_start_builds_nothing_and_leaves_nothing(
+    engine: Engine,
+    preset: Preset,
+    bundles: Path,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
     def never() -> Backbone:
         raise AssertionError("the weights were asked for")
 
@@ -77,6 +86,7 @@ def test_second_start_builds_nothing(
     pixels = Preprocessor(preset).pixels([parity.parity_images()[1]])
     assert torch.equal(engine(pixels), again(pixels))
     assert not caplog.records
+    assert list(tmp_path.iterdir()) == [], "unpacked packages would fill the disk, one at each start"
 
 
 def test_another_number_of_images_is_refused(engine: Engine, preset: Preset) -> None:
