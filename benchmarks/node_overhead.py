@@ -79,6 +79,12 @@ def drift_mb_per_min(memory: list[tuple[float, float]]) -> float | None:
     return round(float(np.polyfit(times / 60, sizes, 1)[0]), 3)
 
 
+def by_minute(memory: list[tuple[float, float]]) -> list[float]:
+    """The median resident set of every minute: a leak climbs, a heap that settles does not."""
+    minutes = range(int(memory[-1][0] // 60) + 1)
+    return [round(float(np.median([mb for t, mb in memory if t // 60 == minute])), 1) for minute in minutes]
+
+
 def measure(
     node: NodeProcess, probe: Probe, namespace: str, seconds: float, received: list[Any], counted: Any
 ) -> dict[str, Any]:
@@ -104,6 +110,7 @@ def measure(
         "lost": sent - len(received),
         "cpu_ms_per_frame": round(spent / max(1, counted()) * 1e3, 2),
         "resident_mb": {"first": round(memory[0][1], 1), "last": round(memory[-1][1], 1)},
+        "resident_mb_each_minute": by_minute(memory),
         "resident_drift_mb_per_min": drift_mb_per_min(memory),
     }
 
