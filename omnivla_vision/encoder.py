@@ -43,18 +43,32 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSet:
-    """Tokens of one frame: float32 [layout.rows, layout.width], the cameras' images first, then the goal.
+    """Tokens of one frame: those of the cameras' images, then the goal's.
 
-    Without a goal its rows are zeros, in projected space too, and `goal` is None. `fused` are the tokens before the
-    projector; in fused space, `tokens` itself. `stage_ms` holds the milliseconds of each stage.
+    Without a goal its rows are zeros, in projected space too, and `goal` is None.
+
+    Attributes:
+        blocks: float32 [rows, layout.width] each, not yet joined: who packs them need not join them first.
+        fused_blocks: the same before the projector; in fused space, `blocks` themselves.
+        stage_ms: the milliseconds of each stage.
     """
 
-    tokens: Tensor
-    fused: Tensor
+    blocks: tuple[Tensor, ...]
+    fused_blocks: tuple[Tensor, ...]
     layout: TokenLayout
     goal: Goal | None
     provenance: Provenance
     stage_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> Tensor:
+        """float32 [layout.rows, layout.width]; joined anew each time."""
+        return torch.cat(self.blocks)
+
+    @property
+    def fused(self) -> Tensor:
+        """float32 [layout.rows, width before the projector]; joined anew each time."""
+        return torch.cat(self.fused_blocks)
 
 
 class VisionEncoder:
@@ -161,12 +175,9 @@ class VisionEncoder:
         fused = self._encode(self._batch_engine, frames, stage_ms)
         projected = self._project(fused, stage_ms)
         goal = self._goal
-        tokens = with_goal = self._with_goal(fused, None if goal is None else goal.fused)
-        if projected is not fused:  # otherwise it is the same tensor, which takes as long to join as to pack
-            tokens = self._with_goal(projected, None if goal is None else goal.tokens)
         return TokenSet(
-            tokens=tokens,
-            fused=with_goal,
+            blocks=self._with_goal(projected, None if goal is None else goal.tokens),
+            fused_blocks=self._with_goal(fused, None if goal is None else goal.fused),
             layout=self.layout,
             goal=None if goal is None else goal.goal,
             provenance=self.provenance,
@@ -180,12 +191,12 @@ class VisionEncoder:
         with stage(stage_ms, "encode"):
             return engine(inputs).flatten(0, 1)
 
-    def _with_goal(self, tokens: Tensor, goal: Tensor | None) -> Tensor:
+    def _with_goal(self, tokens: Tensor, goal: Tensor | None) -> tuple[Tensor, ...]:
         """The goal's rows, or as many zeros, after those of the cameras."""
         if not self.takes_goal:
-            return tokens
-        rows = self.layout.tokens_per_image
-        return torch.cat([tokens, tokens.new_zeros(rows, tokens.shape[1]) if goal is None else goal])
+            return (tokens,)
+        zeros = tokens.new_zeros(1, tokens.shape[1]).expand(self.layout.tokens_per_image, -1)
+        return (tokens, zeros if goal is None else goal)
 
     def _project(self, fused: Tensor, stage_ms: dict[str, float]) -> Tensor:
         if self._projector is None:

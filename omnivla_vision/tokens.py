@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,7 +58,10 @@ DTYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PackedTokens:
-    """A tensor as DLPack describes it; the field names are those of VisualTokens.msg. `data` is uint8 [bytes]."""
+    """A tensor as DLPack describes it; the field names are those of VisualTokens.msg.
+
+    `data` is the one type that a message's uint8[] takes as it is; numpy and torch read it with their `frombuffer`.
+    """
 
     dtype_code: int
     dtype_bits: int
@@ -65,7 +69,7 @@ class PackedTokens:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     byte_offset: int
-    data: NDArray[np.uint8]
+    data: array[int]
 
 
 class TensorFields(Protocol):
@@ -99,11 +103,14 @@ def get_dtype(name: str) -> TokenDtype:
         raise UnknownDtypeError(f"unknown token dtype {name!r}; expected one of {', '.join(DTYPES)}") from None
 
 
-def pack(tokens: NDArray[np.floating[Any]] | torch.Tensor, dtype: str = "float16") -> PackedTokens:
+def pack(
+    tokens: NDArray[np.floating[Any]] | torch.Tensor | Sequence[torch.Tensor], dtype: str = "float16"
+) -> PackedTokens:
     """Round tokens to `dtype` (to nearest, ties to even) and describe them.
 
     Args:
-        tokens: a floating numpy array or torch tensor of any shape, on any device.
+        tokens: a floating numpy array or torch tensor of any shape, on any device; or several tensors that follow one
+            another on their first axis, such as `TokenSet.blocks`.
         dtype: "float16", "bfloat16" or "float32".
 
     Raises:
@@ -111,13 +118,16 @@ def pack(tokens: NDArray[np.floating[Any]] | torch.Tensor, dtype: str = "float16
         NonFiniteTokensError: NaN or Inf, in `tokens` or after rounding (float16 ends at 65504).
     """
     target = get_dtype(dtype)
-    data, bad = _round_numpy(tokens, target) if isinstance(tokens, np.ndarray) else _round_torch(tokens, target)
+    if isinstance(tokens, np.ndarray):
+        shape, (data, bad) = tokens.shape, _round_numpy(tokens, target)
+    else:
+        blocks = tokens if isinstance(tokens, Sequence) else [tokens]
+        shape, (data, bad) = _joined_shape(blocks), _round_torch(blocks, target)
     if bad:
         raise NonFiniteTokensError(
-            f"found {bad} NaN or infinite values in tokens of shape {list(tokens.shape)} as {dtype}; expected finite "
+            f"found {bad} NaN or infinite values in tokens of shape {list(shape)} as {dtype}; expected finite "
             "numbers only; if they are finite in float32, choose float32 or bfloat16 for the output"
         )
-    shape = tuple(tokens.shape)
     return PackedTokens(
         dtype_code=target.code,
         dtype_bits=target.bits,
@@ -188,7 +198,13 @@ def _row_major_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-def _round_numpy(tokens: NDArray[np.floating[Any]], target: TokenDtype) -> tuple[NDArray[np.uint8], int]:
+def _joined_shape(blocks: Sequence[torch.Tensor]) -> tuple[int, ...]:
+    if len(blocks) == 1:
+        return tuple(blocks[0].shape)
+    return (sum(len(block) for block in blocks), *blocks[0].shape[1:])
+
+
+def _round_numpy(tokens: NDArray[np.floating[Any]], target: TokenDtype) -> tuple[array[int], int]:
     """The rounded bytes, and how many values are not finite."""
     bad = int(np.count_nonzero(~np.isfinite(tokens)))
     if target.name == "bfloat16":  # numpy has no such dtype: round float32's upper half
@@ -199,16 +215,24 @@ def _round_numpy(tokens: NDArray[np.floating[Any]], target: TokenDtype) -> tuple
         with np.errstate(over="ignore"):  # counted below, so no warning
             words = np.ascontiguousarray(tokens, dtype=np.dtype(target.name))
         overflowed = ~np.isfinite(words)
-    return words.reshape(-1).view(np.uint8), bad or int(np.count_nonzero(overflowed))
+    return array("B", words.tobytes()), bad or int(np.count_nonzero(overflowed))
 
 
-def _round_torch(tokens: torch.Tensor, target: TokenDtype) -> tuple[NDArray[np.uint8], int]:
-    """As `_round_numpy`, several times faster; rounding keeps NaN and Inf, so one check at the end sees all."""
+def _round_torch(blocks: Sequence[torch.Tensor], target: TokenDtype) -> tuple[array[int], int]:
+    """As `_round_numpy`, several times faster: straight into the bytes of the message, with no copy in between.
+
+    Rounding keeps NaN and Inf, so one check at the end sees all.
+    """
     import torch
 
-    rounded = tokens.detach().to(getattr(torch, target.name)).cpu().contiguous()
-    bad = 0
+    sizes = [block.numel() for block in blocks]
+    data = array("B", b"\0") * (sum(sizes) * target.bits // 8)
+    if not data:
+        return data, 0
+    rounded = torch.frombuffer(data, dtype=getattr(torch, target.name))
+    for block, part in zip(blocks, rounded.split(sizes), strict=True):
+        part.view(block.shape).copy_(block.detach())
     # The extremes tell, and NaN wins over both: one pass instead of several, 0.05 ms instead of 0.8.
-    if rounded.numel() and not all(math.isfinite(extreme) for extreme in rounded.aminmax()):
-        bad = int(rounded.numel() - rounded.isfinite().sum())
-    return rounded.reshape(-1).view(torch.uint8).numpy(), bad
+    if all(math.isfinite(extreme) for extreme in rounded.aminmax()):
+        return data, 0
+    return data, int(rounded.numel() - rounded.isfinite().sum())

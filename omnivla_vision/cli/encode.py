@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     encoder.set_goal(goal)
     token_set = encoder.encode(current)
     # Through the node's own packing, so that the same values are refused and rounded the same way.
-    tokens: torch.Tensor = unpack_torch(pack(token_set.tokens, arguments.dtype)).unsqueeze(0)
+    tokens: torch.Tensor = unpack_torch(pack(token_set.blocks, arguments.dtype)).unsqueeze(0)
     metadata = {**asdict(token_set.provenance), "space": token_set.layout.space, "goal_id": goal.id if goal else ""}
     save_file({"tokens": tokens}, arguments.out, metadata=metadata)
     print(f"{arguments.out}: tokens {list(tokens.shape)} {arguments.dtype}")

@@ -77,7 +77,7 @@ class TokenBag:
         self.write_serialized_tokens(bytes(self._types.serialize_cdr(message, TOKENS_TYPE)), time_ns=time_ns)
 
     def _message(self, tokens: TokenSet, preset: Preset, stamp: TokenStamp, sequence: int) -> Any:
-        types, packed, made = self._types.types, pack(tokens.tokens, "float16"), tokens.provenance
+        types, packed, made = self._types.types, pack(tokens.blocks, "float16"), tokens.provenance
         time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
         return types[TOKENS_TYPE](
             header=header(stamp=time(*divmod(stamp.stamp_ns, 10**9)), frame_id=stamp.frame_id),
@@ -88,7 +88,7 @@ class TokenBag:
             shape=np.array(packed.shape, np.int64),
             strides=np.array(packed.strides, np.int64),
             byte_offset=packed.byte_offset,
-            data=packed.data,
+            data=np.frombuffer(packed.data, np.uint8),
             image_names=["current", "goal"],
             tokens_per_image=preset.tokens_per_image,
             grid_height=preset.grid,

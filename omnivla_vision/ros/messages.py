@@ -8,16 +8,13 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs import msg as sensor_msgs
-from std_msgs.msg import Header
 
 from omnivla_vision import compressed, images
-from omnivla_vision.encoder import TokenSet, stage
 from omnivla_vision.encodings import DEPTH, ENCODINGS
 from omnivla_vision.goal import Goal
 from omnivla_vision.images import ImageSource
-from omnivla_vision.msg import GoalStatus, VisualTokens
+from omnivla_vision.msg import GoalStatus
 from omnivla_vision.ros import bridge
-from omnivla_vision.tokens import pack
 
 NS_PER_S = 1_000_000_000
 
@@ -85,45 +82,3 @@ def goal_status(goal: Goal | None) -> GoalStatus:
         return GoalStatus(valid=False)
     height, width = goal.rgb.shape[:2]
     return GoalStatus(valid=True, id=goal.id, stamp=ns_to_stamp(goal.stamp_ns), height=height, width=width)
-
-
-def to_message(tokens: TokenSet, *, header: Header, sequence: int, dtype: str) -> VisualTokens:
-    """Pack a token set; the header is the camera image's own, unchanged.
-
-    Raises:
-        NonFiniteTokensError: the tokens are not finite in `dtype`.
-    """
-    with stage(tokens.stage_ms, "pack"):
-        packed = pack(tokens.tokens, dtype)
-        data = bytes_field(packed.data)
-    message = VisualTokens(
-        header=header,
-        sequence=sequence,
-        dtype_code=packed.dtype_code,
-        dtype_bits=packed.dtype_bits,
-        dtype_lanes=packed.dtype_lanes,
-        shape=packed.shape,
-        strides=packed.strides,
-        byte_offset=packed.byte_offset,
-        image_names=list(tokens.layout.image_names),
-        tokens_per_image=tokens.layout.tokens_per_image,
-        grid_height=tokens.layout.grid,
-        grid_width=tokens.layout.grid,
-        space=tokens.layout.space,
-        segment_names=[segment.name for segment in tokens.layout.segments],
-        segment_widths=[segment.width for segment in tokens.layout.segments],
-        goal_valid=tokens.goal is not None,
-        goal_id="" if tokens.goal is None else tokens.goal.id,
-        goal_stamp=ns_to_stamp(0 if tokens.goal is None else tokens.goal.stamp_ns),
-        preset=tokens.provenance.preset,
-        weights=tokens.provenance.weights,
-        fingerprint=tokens.provenance.fingerprint,
-        preprocessing_id=tokens.provenance.preprocessing_id,
-        engine=tokens.provenance.engine,
-        precision=tokens.provenance.precision,
-        notice=tokens.provenance.notice,
-        stage_names=list(tokens.stage_ms),
-        stage_ms=list(tokens.stage_ms.values()),
-    )
-    message.data = data
-    return message

@@ -14,8 +14,9 @@ from omnivla_vision.goal import Goal
 from omnivla_vision.msg import GoalStatus, VisualTokens
 from omnivla_vision.ros import qos
 from omnivla_vision.ros.debug import DebugPictures
-from omnivla_vision.ros.messages import goal_status, to_message
+from omnivla_vision.ros.messages import goal_status
 from omnivla_vision.ros.settings import VisionParameters
+from omnivla_vision.ros.token_messages import TokenMessages
 from omnivla_vision.tokens import DTYPES
 
 
@@ -32,6 +33,7 @@ class Outputs:
         self._node = node
         self._encoder = encoder
         self._settings = settings
+        self._messages = TokenMessages(encoder.layout, encoder.provenance)
         self._sequence = 0
         overrides = QoSOverridingOptions.with_default_policies()
         self._tokens = node.create_publisher(VisualTokens, "~/tokens", qos.tokens(), qos_overriding_options=overrides)
@@ -50,7 +52,7 @@ class Outputs:
 
     def publish_tokens(self, result: Result[Header]) -> None:
         """Hand a frame's tokens to the transport."""
-        message = to_message(
+        message = self._messages.fill(
             result.tokens,
             header=result.frame.header,
             sequence=self._sequence,

@@ -1,0 +1,64 @@
+"""Token sets as VisualTokens messages."""
+
+from __future__ import annotations
+
+from std_msgs.msg import Header
+
+from omnivla_vision.encoder import Provenance, TokenSet, stage
+from omnivla_vision.layout import TokenLayout
+from omnivla_vision.msg import VisualTokens
+from omnivla_vision.ros.messages import ns_to_stamp
+from omnivla_vision.tokens import pack
+
+
+class TokenMessages:
+    """Makes the messages of one encoder.
+
+    What is the same in all of them is set once: thirty fields, each checked by its setter, cost 0.1 ms a frame.
+    """
+
+    def __init__(self, layout: TokenLayout, provenance: Provenance) -> None:
+        self._message = VisualTokens(
+            image_names=list(layout.image_names),
+            tokens_per_image=layout.tokens_per_image,
+            grid_height=layout.grid,
+            grid_width=layout.grid,
+            space=layout.space,
+            segment_names=[segment.name for segment in layout.segments],
+            segment_widths=[segment.width for segment in layout.segments],
+            preset=provenance.preset,
+            weights=provenance.weights,
+            fingerprint=provenance.fingerprint,
+            preprocessing_id=provenance.preprocessing_id,
+            engine=provenance.engine,
+            precision=provenance.precision,
+            notice=provenance.notice,
+        )
+
+    def fill(self, tokens: TokenSet, *, header: Header, sequence: int, dtype: str) -> VisualTokens:
+        """Pack a token set; the header is the camera image's own, unchanged.
+
+        Returns:
+            The same object each time, to be published before the next call.
+
+        Raises:
+            NonFiniteTokensError: the tokens are not finite in `dtype`.
+        """
+        message = self._message
+        with stage(tokens.stage_ms, "pack"):
+            packed = pack(tokens.blocks, dtype)
+        message.header = header
+        message.sequence = sequence
+        message.dtype_code = packed.dtype_code
+        message.dtype_bits = packed.dtype_bits
+        message.dtype_lanes = packed.dtype_lanes
+        message.shape = packed.shape
+        message.strides = packed.strides
+        message.byte_offset = packed.byte_offset
+        message.data = packed.data
+        message.goal_valid = tokens.goal is not None
+        message.goal_id = "" if tokens.goal is None else tokens.goal.id
+        message.goal_stamp = ns_to_stamp(0 if tokens.goal is None else tokens.goal.stamp_ns)
+        message.stage_names = list(tokens.stage_ms)
+        message.stage_ms = list(tokens.stage_ms.values())
+        return message
