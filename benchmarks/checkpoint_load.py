@@ -3,7 +3,7 @@
 The folder is synthetic: real names, shapes and shard sizes; the language model's tensors are holes in sparse files, so
 that its 15 GB take 1.7 GB of disk. Every figure comes from a process of its own, with the files in the page cache:
 
-- ours: `load_checkpoint`, which also checks every value and computes the fingerprint;
+- ours: `load_checkpoint`, which maps the tensors, checks every value and computes the fingerprint;
 - safetensors: the same tensors with the safetensors library alone, each in memory of its own;
 - limited: ours once more, in a process that may have no more than 8 GB of address space, mappings included.
 

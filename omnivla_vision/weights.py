@@ -28,8 +28,8 @@ class Weights:
         preset: with the checkpoint's own normalization and resize.
         fingerprint: identifies the backbone's weights, and the projector's if there is one.
         backbone_fingerprint: the same without the projector, which no engine depends on.
-        load: the backbone in float32; called only when an engine must be built.
-        projector: for tokens in projected space, or None.
+        load: the backbone in float32, in memory of its own; called only when an engine must be built.
+        projector: for tokens in projected space, in memory of its own too, or None.
         warnings: what a user should know, one sentence each.
     """
 
@@ -79,8 +79,8 @@ def open_weights(
         preset=loaded.preset,
         fingerprint=loaded.fingerprint,
         backbone_fingerprint=loaded.backbone_fingerprint,
-        load=lambda: loaded.backbone().to(torch.float32),
-        projector=loaded.projector(),
+        load=lambda: loaded.own_backbone(torch.float32),
+        projector=loaded.own_projector(),
         warnings=loaded.warnings,
     )
 

@@ -40,6 +40,10 @@ class CorruptFileError(CheckpointError):
     """A file is truncated, or is not what its name says."""
 
 
+class ChangedFileError(CheckpointError):
+    """A file was written to, replaced or removed between the check of its weights and their use."""
+
+
 class UnsafePickleError(CheckpointError):
     """A .pt file holds something other than tensors and plain containers, and might run code."""
 

@@ -1,4 +1,4 @@
-"""The whole of loading: recognize, check, read the executed tensors once, fingerprint."""
+"""The whole of loading: recognize, map the executed tensors, check and hash them in one pass."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from omnivla_vision.checkpoint.detect import open_checkpoint
 from omnivla_vision.checkpoint.errors import MissingEncodersError, MissingProjectorError, PresetConflictError
 from omnivla_vision.checkpoint.fingerprint import fingerprint_of, tensor_digest
 from omnivla_vision.checkpoint.identify import preset_of_shapes, same_architectures
+from omnivla_vision.checkpoint.mapped import FileStates
 from omnivla_vision.checkpoint.plan import check_projector_width, plan_backbone, plan_projector
 from omnivla_vision.checkpoint.positions import ResampledPositions
 from omnivla_vision.checkpoint.stored import Source, read_source
@@ -44,9 +45,13 @@ class Part:
 class Checkpoint:
     """Loaded weights, and where everything came from.
 
+    The tensors are the checkpoint's files, mapped: they cost no memory that the system could not have back, and are for
+    use while nothing writes to the files. What is to run for long takes `own_backbone` and `own_projector`.
+
     Attributes:
         preset: with the normalization and the resize in force.
         sources: where `preset`, `normalization` and `resize` came from.
+        files: what they were like when they were mapped.
         backbone_state: the executed tensors, named as in `Backbone.state_dict()`.
         projector_state: named as in `Projector.state_dict()`; None if it was not asked for.
         fingerprint: SHA-256 in hexadecimal over the loaded tensors, see `checkpoint.fingerprint`.
@@ -57,6 +62,7 @@ class Checkpoint:
     format: str
     preset: Preset
     sources: dict[str, str]
+    files: FileStates = field(repr=False)
     backbone_state: dict[str, Tensor] = field(repr=False)
     projector_state: dict[str, Tensor] | None = field(repr=False)
     fingerprint: str
@@ -71,13 +77,36 @@ class Checkpoint:
 
     def backbone(self) -> Backbone:
         """The network, made of the loaded tensors themselves."""
-        backbone = backbone_shell(self.preset)
-        backbone.load_state_dict(self.backbone_state, assign=True)
-        return backbone.requires_grad_(False)
+        return _backbone(self.preset, self.backbone_state)
 
     def projector(self) -> Projector | None:
         """The projector, made of the loaded tensors themselves; None if it was not loaded."""
         return None if self.projector_state is None else load_projector(self.projector_state)
+
+    def own_backbone(self, dtype: torch.dtype) -> Backbone:
+        """The network, made of copies.
+
+        Raises:
+            ChangedFileError: a file is no longer what it was when it was checked.
+        """
+        return _backbone(self.preset, self._copies(self.backbone_state, dtype))
+
+    def own_projector(self) -> Projector | None:
+        """The projector, made of copies; None if it was not loaded. Raises as `own_backbone`."""
+        if self.projector_state is None:
+            return None
+        return load_projector(self._copies(self.projector_state, None))
+
+    def _copies(self, tensors: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
+        copies = {name: tensor.to(dtype or tensor.dtype, copy=True) for name, tensor in tensors.items()}
+        self.files.check()  # only now is it sure that these are the weights of the fingerprint
+        return copies
+
+
+def _backbone(preset: Preset, state: dict[str, Tensor]) -> Backbone:
+    backbone = backbone_shell(preset)
+    backbone.load_state_dict(state, assign=True)
+    return backbone.requires_grad_(False)
 
 
 def load_checkpoint(
@@ -89,7 +118,7 @@ def load_checkpoint(
     lora_alpha: float | None = None,
     encoder_weights: str | Path | None = None,
 ) -> Checkpoint:
-    """Load the executed tensors of a checkpoint of any supported format; nothing else of it is read.
+    """Map the executed tensors of a checkpoint of any supported format, check and hash them; nothing else is read.
 
     Args:
         path: a folder, a file, two files with a + between them, or `hub:PRESET` or `hub:ID[+ID]` for stock weights.
@@ -112,6 +141,7 @@ def load_checkpoint(
     backbone_plan = plan_backbone(contents, configured.preset)
     check_projector_width(contents, configured.preset)
     projector_plan = _plan_projector(contents, configured.preset) if projector else {}
+    files = FileStates.of({source.file for source in (*backbone_plan.values(), *projector_plan.values())})
     backbone, backbone_digests = _read_all(backbone_plan, dtype)
     projected, projector_digests = _read_all(projector_plan, dtype)
     digests = backbone_digests | {f"projector.{name}": digest for name, digest in projector_digests.items()}
@@ -120,6 +150,7 @@ def load_checkpoint(
         format=contents.format,
         preset=configured.preset,
         sources={"preset": preset_source, "normalization": configured.normalization, "resize": configured.resize},
+        files=files,
         backbone_state=backbone,
         projector_state=projected if projector else None,
         fingerprint=fingerprint_of(digests),

@@ -1,9 +1,8 @@
-"""A tensor that is still in its file: described first, read once, straight into the memory where it stays."""
+"""A tensor that is still in its file: described first, then mapped, hashed and checked in one pass."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from omnivla_vision.checkpoint.errors import CorruptFileError, NonFiniteWeightsError, WrongDtypeError
+from omnivla_vision.checkpoint.mapped import map_tensor
 
 # The dtypes that weights come in, and the unsigned word from which, doubled to drop the sign, a value is NaN or Inf.
 _NON_FINITE = {
@@ -21,7 +21,7 @@ _NON_FINITE = {
     torch.float16: np.uint16(0xF800),
     torch.float32: np.uint32(0xFF000000),
 }
-# A piece that stays in the processor's cache between being read, hashed and checked.
+# A piece that stays in the processor's cache between being hashed and being checked.
 _CHUNK_BYTES = 1 << 20
 
 
@@ -47,6 +47,8 @@ class Source(Protocol):
     def read(self, consume: Callable[[memoryview], None]) -> Tensor:
         """The tensor in `dtype`, or more precisely; `consume` gets its bytes in `dtype`, in order.
 
+        It may be a part of its file, mapped: see `map_tensor`.
+
         Raises:
             CorruptFileError: the file ends too early.
             WrongDtypeError: `dtype` is no supported one.
@@ -57,11 +59,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StoredTensor:
-    """Bytes in a file.
-
-    Not a memory mapping: Linux counts a private mapping as memory in use and refuses one larger than the machine's, its
-    pages add to the process's size, and a file truncated under it kills the process.
-    """
+    """Bytes in a file."""
 
     file: Path
     key: str
@@ -73,42 +71,33 @@ class StoredTensor:
     def read(self, consume: Callable[[memoryview], None]) -> Tensor:
         """See `Source`."""
         check_dtype(self)
+        tensor = self._map()
         if self.strides is not None:
-            return self._read_strided(consume)
-        tensor = torch.empty(self.shape, dtype=self.dtype)
-        self._fill(tensor, self.offset, consume)
-        return tensor
-
-    def _read_strided(self, consume: Callable[[memoryview], None]) -> Tensor:
-        """Gather a transposed or sliced tensor, of which only .pt files have any."""
-        assert self.strides is not None
-        span = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-        memory = torch.empty(span if all(self.shape) else 0, dtype=self.dtype)
-        self._fill(memory, self.offset, lambda _: None)
-        tensor = memory.as_strided(self.shape, self.strides).contiguous()
-        consume(byte_view(tensor))
-        return tensor
-
-    def _fill(self, tensor: Tensor, offset: int, consume: Callable[[memoryview], None]) -> None:
+            # Transposed or sliced, as only .pt files have any.
+            tensor = tensor.as_strided(self.shape, self.strides).contiguous()
         words = byte_view(tensor)
-        # A descriptor of its own: positioned reads of several threads then need no lock.
-        descriptor = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
+        for start in range(0, len(words), _CHUNK_BYTES):
+            chunk = words[start : start + _CHUNK_BYTES]
+            consume(chunk)
+            if not _is_finite(chunk, self.dtype):
+                raise self.non_finite("NaN or Inf")
+        return tensor.view(self.shape)
+
+    def _map(self) -> Tensor:
+        """All elements from the first to the last, [elements]."""
+        strides = self.strides or torch.empty(self.shape, device="meta").stride()
+        span = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, strides, strict=True))
+        count = span if all(self.shape) else 0
         try:
-            for start in range(0, len(words), _CHUNK_BYTES):
-                chunk = words[start : start + _CHUNK_BYTES]
-                if os.preadv(descriptor, [chunk], offset + start) != len(chunk):
-                    raise CorruptFileError(
-                        self.file,
-                        key=self.key,
-                        found="the end of the file",
-                        expected=f"{len(words)} bytes from {offset}",
-                        advice="the file is truncated; download it again",
-                    )
-                consume(chunk)
-                if not _is_finite(chunk, self.dtype):
-                    raise self.non_finite("NaN or Inf")
-        finally:
-            os.close(descriptor)
+            return map_tensor(self.file, offset=self.offset, count=count, dtype=self.dtype)
+        except EOFError as error:
+            raise CorruptFileError(
+                self.file,
+                key=self.key,
+                found="the end of the file",
+                expected=f"{count * self.dtype.itemsize} bytes from {self.offset}",
+                advice="the file is truncated; download it again",
+            ) from error
 
     def non_finite(self, found: str) -> NonFiniteWeightsError:
         """The refusal of this tensor's values."""
