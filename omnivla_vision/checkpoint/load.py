@@ -45,8 +45,9 @@ class Part:
 class Checkpoint:
     """Loaded weights, and where everything came from.
 
-    The tensors are the checkpoint's files, mapped: they cost no memory that the system could not have back, and are for
-    use while nothing writes to the files. What is to run for long takes `own_backbone` and `own_projector`.
+    Tensors that did not have to be computed or converted are parts of the checkpoint's files, mapped: memory that the
+    system can have back, for use while nothing writes to the files. What is to run for long takes `own_backbone` and
+    `own_projector`.
 
     Attributes:
         preset: with the normalization and the resize in force.
