@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 # mallopt(3), the numbers are those of glibc's <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def resident_bytes() -> int:
@@ -19,6 +19,15 @@ def resident_bytes() -> int:
     except (OSError, IndexError, ValueError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def use_one_heap() -> None:
+    """Have all threads allocate from one heap; to be called before they start.
+
+    By itself glibc gives threads heaps of their own, and never returns the end of any of those to the system.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 def keep_freed_memory(keep: bool) -> None:
@@ -34,7 +43,9 @@ def keep_freed_memory(keep: bool) -> None:
 
 
 def return_memory() -> None:
-    """Collect garbage and hand freed memory back to the system; glibc would keep it for later use."""
+    """Collect garbage and hand freed memory back to the system; glibc and MKL would keep it for later use."""
     gc.collect()
+    with suppress(OSError, AttributeError):  # a torch without MKL, or none loaded
+        ctypes.CDLL("libtorch_cpu.so", mode=os.RTLD_NOW | os.RTLD_NOLOAD).mkl_serv_free_buffers()
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

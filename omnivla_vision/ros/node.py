@@ -23,7 +23,7 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.frames import Callbacks
 from omnivla_vision.goal import Goal
 from omnivla_vision.image_files import read_rgb
-from omnivla_vision.memory import keep_freed_memory, return_memory
+from omnivla_vision.memory import keep_freed_memory, return_memory, use_one_heap
 from omnivla_vision.ros.diagnostics import Snapshot, report
 from omnivla_vision.ros.heartbeat import Heartbeat
 from omnivla_vision.ros.inputs import Inputs, pairing
@@ -187,6 +187,7 @@ class VisionNode(GuardedLifecycleNode):
 
 def main(args: list[str] | None = None, load: Any = load_encoder) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
+    use_one_heap()
     rclpy.init(args=args)
     node = VisionNode(load)
     executor = SingleThreadedExecutor()
