@@ -115,6 +115,7 @@ def pack(
 
     Raises:
         UnknownDtypeError: `dtype` is not one of those.
+        TokenSizeError: several tensors, or none, that do not follow one another.
         NonFiniteTokensError: NaN or Inf, in `tokens` or after rounding (float16 ends at 65504).
     """
     target = get_dtype(dtype)
@@ -199,9 +200,12 @@ def _row_major_strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _joined_shape(blocks: Sequence[torch.Tensor]) -> tuple[int, ...]:
-    if len(blocks) == 1:
-        return tuple(blocks[0].shape)
-    return (sum(len(block) for block in blocks), *blocks[0].shape[1:])
+    shapes = [tuple(block.shape) for block in blocks]
+    if len(shapes) == 1:
+        return shapes[0]
+    if not all(shapes) or len({shape[1:] for shape in shapes}) != 1:
+        raise TokenSizeError(f"found blocks of shapes {shapes}; expected some that differ only on their first axis")
+    return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
 def _round_numpy(tokens: NDArray[np.floating[Any]], target: TokenDtype) -> tuple[array[int], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,9 @@ class StoredTensor:
 
     def _map(self) -> Tensor:
         """All elements from the first to the last, [elements]."""
-        strides = self.strides or torch.empty(self.shape, device="meta").stride()
-        span = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, strides, strict=True))
-        count = span if all(self.shape) else 0
+        count = math.prod(self.shape)
+        if self.strides is not None and count:
+            count = 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         try:
             return map_tensor(self.file, offset=self.offset, count=count, dtype=self.dtype)
         except EOFError as error:

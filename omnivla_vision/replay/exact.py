@@ -18,7 +18,7 @@ from omnivla_vision.replay.prefetch import Prefetch
 from omnivla_vision.replay.result import GoalChange, Replay
 from omnivla_vision.replay.selection import Selection
 from omnivla_vision.replay.steps import Step, read_steps
-from omnivla_vision.replay.token_bag import TokenBag, TokenStamp
+from omnivla_vision.replay.token_bag import TokenBag
 from omnivla_vision.scheduler import FrameCounts
 
 # So many reasons for rejected frames are kept; the others are counted.
@@ -147,13 +147,12 @@ class ExactReplay:
         for sink in self._sinks:
             sink.add(frame)
         if self._token_bag is not None:
-            stamp = TokenStamp(
+            self._token_bag.write_tokens(
+                tokens,
                 stamp_ns=step.frame.stamp_ns,
                 frame_id=step.frame.frame_id,
-                goal_stamp_ns=0 if tokens.goal is None else tokens.goal.stamp_ns,
-            )
-            self._token_bag.write_tokens(
-                tokens, self._encoder.preset, stamp, sequence=index - self._rejected, time_ns=step.record.time_ns
+                sequence=index - self._rejected,
+                time_ns=step.record.time_ns,
             )
 
     def _explain(self, sentence: str) -> None:

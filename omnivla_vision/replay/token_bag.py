@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -15,22 +14,13 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from omnivla_vision.encoder import TokenSet
-from omnivla_vision.presets import Preset
 from omnivla_vision.replay.bag import Record
 from omnivla_vision.resources import resource_path
+from omnivla_vision.token_fields import constant_fields
 from omnivla_vision.tokens import pack
 
 TOKENS_TYPE = "omnivla_vision/msg/VisualTokens"
 TOKENS_TOPIC = "/vision_node/tokens"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenStamp:
-    """The camera image's own header, and the goal's stamp; nanoseconds."""
-
-    stamp_ns: int
-    frame_id: str
-    goal_stamp_ns: int = 0
 
 
 class TokenBag:
@@ -67,20 +57,21 @@ class TokenBag:
         """Write a VisualTokens message that came over the wire, byte for byte."""
         self.write(self._token_topic, TOKENS_TYPE, time_ns, data)
 
-    def write_tokens(self, tokens: TokenSet, preset: Preset, stamp: TokenStamp, *, sequence: int, time_ns: int) -> None:
-        """Write tokens as the node would publish them, in float16.
+    def write_tokens(self, tokens: TokenSet, *, stamp_ns: int, frame_id: str, sequence: int, time_ns: int) -> None:
+        """Write tokens as the node would publish them, in float16, under the camera image's stamp and frame.
 
         Raises:
             NonFiniteTokensError: the tokens do not fit into float16.
         """
-        message = self._message(tokens, preset, stamp, sequence)
+        message = self._message(tokens, stamp_ns, frame_id, sequence)
         self.write_serialized_tokens(bytes(self._types.serialize_cdr(message, TOKENS_TYPE)), time_ns=time_ns)
 
-    def _message(self, tokens: TokenSet, preset: Preset, stamp: TokenStamp, sequence: int) -> Any:
-        types, packed, made = self._types.types, pack(tokens.blocks, "float16"), tokens.provenance
+    def _message(self, tokens: TokenSet, stamp_ns: int, frame_id: str, sequence: int) -> Any:
+        types, packed = self._types.types, pack(tokens.blocks, "float16")
+        constant = constant_fields(tokens.layout, tokens.provenance)
         time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
         return types[TOKENS_TYPE](
-            header=header(stamp=time(*divmod(stamp.stamp_ns, 10**9)), frame_id=stamp.frame_id),
+            header=header(stamp=time(*divmod(stamp_ns, 10**9)), frame_id=frame_id),
             sequence=sequence,
             dtype_code=packed.dtype_code,
             dtype_bits=packed.dtype_bits,
@@ -89,25 +80,12 @@ class TokenBag:
             strides=np.array(packed.strides, np.int64),
             byte_offset=packed.byte_offset,
             data=np.frombuffer(packed.data, np.uint8),
-            image_names=["current", "goal"],
-            tokens_per_image=preset.tokens_per_image,
-            grid_height=preset.grid,
-            grid_width=preset.grid,
-            space="fused",
-            segment_names=[spec.name for spec in preset.encoders],
-            segment_widths=np.array([spec.width for spec in preset.encoders], np.uint32),
             goal_valid=tokens.goal is not None,
             goal_id="" if tokens.goal is None else tokens.goal.id,
-            goal_stamp=time(*divmod(stamp.goal_stamp_ns, 10**9)),
-            preset=made.preset,
-            weights=made.weights,
-            fingerprint=made.fingerprint,
-            preprocessing_id=made.preprocessing_id,
-            engine=made.engine,
-            precision=made.precision,
-            notice=made.notice,
+            goal_stamp=time(*divmod(0 if tokens.goal is None else tokens.goal.stamp_ns, 10**9)),
             stage_names=list(tokens.stage_ms),
             stage_ms=np.array(list(tokens.stage_ms.values()), np.float32),
+            **constant | {"segment_widths": np.array(constant["segment_widths"], np.uint32)},
         )
 
     def __enter__(self) -> TokenBag:

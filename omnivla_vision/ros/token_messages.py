@@ -8,6 +8,7 @@ from omnivla_vision.encoder import Provenance, TokenSet, stage
 from omnivla_vision.layout import TokenLayout
 from omnivla_vision.msg import VisualTokens
 from omnivla_vision.ros.messages import ns_to_stamp
+from omnivla_vision.token_fields import constant_fields
 from omnivla_vision.tokens import pack
 
 
@@ -18,22 +19,7 @@ class TokenMessages:
     """
 
     def __init__(self, layout: TokenLayout, provenance: Provenance) -> None:
-        self._message = VisualTokens(
-            image_names=list(layout.image_names),
-            tokens_per_image=layout.tokens_per_image,
-            grid_height=layout.grid,
-            grid_width=layout.grid,
-            space=layout.space,
-            segment_names=[segment.name for segment in layout.segments],
-            segment_widths=[segment.width for segment in layout.segments],
-            preset=provenance.preset,
-            weights=provenance.weights,
-            fingerprint=provenance.fingerprint,
-            preprocessing_id=provenance.preprocessing_id,
-            engine=provenance.engine,
-            precision=provenance.precision,
-            notice=provenance.notice,
-        )
+        self._message = VisualTokens(**constant_fields(layout, provenance))
 
     def fill(self, tokens: TokenSet, *, header: Header, sequence: int, dtype: str) -> VisualTokens:
         """Pack a token set; the header is the camera image's own, unchanged.

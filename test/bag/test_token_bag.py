@@ -51,6 +51,9 @@ def test_tokens_are_read_with_the_files_own_definition(written: tuple[Path, Path
         assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == time_ns
         assert (message.header.frame_id, message.sequence) == ("camera", index)
         assert message.goal_valid == (index > 0)
+        goal_stamp_ns = message.goal_stamp.sec * 10**9 + message.goal_stamp.nanosec
+        assert goal_stamp_ns == (bags.START_NS + 50_000_000 if index else 0)
+        assert (list(message.image_names), message.space) == (["current", "goal"], "fused")
         assert list(message.segment_names) == ["dinov2", "siglip"]
         assert list(message.stage_names) == ["decode", "preprocess", "encode"]
         expected = encoder.encode(bags.picture(index)).tokens[:16].numpy().astype(np.float16)

@@ -20,7 +20,7 @@ FLOORS = [
     ["cli", "bench", "doctor"],
     ["ros", "replay"],
     ["worker"],
-    ["frames"],
+    ["frames", "token_fields"],
     ["loading"],
     ["encoder"],
     ["weights"],

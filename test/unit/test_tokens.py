@@ -78,6 +78,14 @@ def test_blocks_are_packed_as_if_they_were_joined(tokens: torch.Tensor, dtype: s
         pack(tokens.split(100), dtype)
 
 
+@pytest.mark.parametrize("shapes", [[], [(2, 3), (2, 4)], [(2, 3), (6,)], [(), ()]])
+def test_blocks_that_cannot_be_joined(shapes: list[tuple[int, ...]]) -> None:
+    with pytest.raises(
+        TokenSizeError, match=r"found blocks of shapes \[.*expected some that differ only on their first"
+    ):
+        pack([torch.ones(shape) for shape in shapes])
+
+
 def test_non_contiguous_tokens_are_packed_in_row_major_order(tokens: torch.Tensor) -> None:
     assert np.array_equal(unpack(pack(tokens.T, "float32")), tokens.T.numpy())
     assert np.array_equal(unpack(pack(tokens.numpy().T, "float32")), tokens.T.numpy())
