@@ -104,7 +104,7 @@ def get_dtype(name: str) -> TokenDtype:
 
 
 def pack(
-    tokens: NDArray[np.floating[Any]] | torch.Tensor | Sequence[torch.Tensor], dtype: str = "float16"
+    tokens: NDArray[np.floating] | torch.Tensor | Sequence[torch.Tensor], dtype: str = "float16"
 ) -> PackedTokens:
     """Round tokens to `dtype` (to nearest, ties to even) and describe them.
 
@@ -140,7 +140,7 @@ def pack(
     )
 
 
-def unpack(packed: TensorFields) -> NDArray[np.floating[Any]]:
+def unpack(packed: TensorFields) -> NDArray[np.floating]:
     """Check a packed tensor and view it as numpy: float16 and float32 without a copy, bfloat16 widened to float32.
 
     Raises:
@@ -208,7 +208,7 @@ def _joined_shape(blocks: Sequence[torch.Tensor]) -> tuple[int, ...]:
     return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
-def _round_numpy(tokens: NDArray[np.floating[Any]], target: TokenDtype) -> tuple[array[int], int]:
+def _round_numpy(tokens: NDArray[np.floating], target: TokenDtype) -> tuple[array[int], int]:
     """The rounded bytes, and how many values are not finite."""
     bad = int(np.count_nonzero(~np.isfinite(tokens)))
     if target.name == "bfloat16":  # numpy has no such dtype: round float32's upper half

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-Features = NDArray[np.floating[Any]]
+Features = NDArray[np.floating]
 
 # What share of a component's values saturates the colour scale at either end.
 CLIPPED_PERCENT = 1.0
@@ -64,7 +63,7 @@ def goal_similarity(current: Features, goal: Features) -> NDArray[np.float32]:
     return np.asarray(cosines.max(axis=1), dtype=np.float32)
 
 
-def heat_map(values: NDArray[np.floating[Any]], *, grid: int, size: int) -> Image:
+def heat_map(values: NDArray[np.floating], *, grid: int, size: int) -> Image:
     """Colour [grid * grid] values of -1 to 1, blue to red; uint8 [size, size, 3]."""
     levels = ((values.reshape(grid, grid) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     bgr = cv2.applyColorMap(cv2.resize(levels, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLORMAP_TURBO)

@@ -5,12 +5,11 @@ nothing and must not drive a robot. A policy such as OmniVLA takes this place an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Features = NDArray[np.floating[Any]]
+Features = NDArray[np.floating]
 
 MAX_SHIFT = 4  # columns of patches to look to either side
 ARRIVED = 0.60  # similarity at which the robot stops

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.replay.sampling import EvenlySpaced
 
-Features = NDArray[np.floating[Any]]
+Features = NDArray[np.floating]
 # How many frames the report shows as pictures.
 PICTURES = 8
 

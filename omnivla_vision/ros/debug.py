@@ -17,7 +17,7 @@ from omnivla_vision.ros.messages import image_message
 from omnivla_vision.ros.settings import VisionParameters
 from omnivla_vision.viz import PcaBasis, beside, goal_similarity, heat_map
 
-Features = NDArray[np.floating[Any]]
+Features = NDArray[np.floating]
 
 
 class DebugPictures:
