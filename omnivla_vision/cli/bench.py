@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
         reference=not arguments.no_reference,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("starting", total=None)
         report = measure(
@@ -84,6 +84,7 @@ def _show(report: dict[str, Any]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     # Wide enough for all columns also where there is no terminal to measure.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
@@ -96,17 +97,17 @@ def _show(report: dict[str, Any]) -> None:
             row["fps"], _optional(row["speedup_vs_reference"], "{:.2f}x"), _optional(row["fraction_of_roof"], "{:.0%}"),
             row["rss_mb"], row["load_s"], row["build_s"], f"{cosine:.6f}",
         )  # fmt: skip
-        table.add_row(*map(str, cells))
+        table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
     roof = ", ".join(f"{precision} {rate:.0f}" for precision, rate in report["roof"].items())
-    console.print(f"matrix roof, GFLOP/s: {roof}; {report['gflop_per_image']} GFLOP per image")
+    console.print(Text(f"matrix roof, GFLOP/s: {roof}; {report['gflop_per_image']} GFLOP per image"))
     if report["reference"]:
         reference = report["reference"]
-        console.print(f"reference ({reference['path']}): {reference['latency_ms']['median']:.0f} ms")
+        console.print(Text(f"reference ({reference['path']}): {reference['latency_ms']['median']:.0f} ms"))
     else:
         console.print("reference: not measured (timm is not installed, or --no-reference)")
     for failure in report["failures"]:
-        console.print(f"[red]failed:[/red] {failure}")
+        console.print(Text.assemble(("failed:", "red"), f" {failure}"))
 
 
 def _optional(value: float | None, pattern: str) -> str:

@@ -58,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     bundle_dir = arguments.bundle_dir or default_store()
     console = Console(stderr=True)
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console
+    ) as progress:
         logger = logging.getLogger("omnivla_vision.engine")
         logger.setLevel(logging.INFO)
         logger.addHandler(_Steps(progress, progress.add_task("starting")))
@@ -87,7 +89,9 @@ class _Steps(logging.Handler):
         self._task = task
 
     def emit(self, record: logging.LogRecord) -> None:
+        from rich.text import Text
+
         if record.levelno > logging.INFO:
-            self._progress.console.print(record.getMessage(), markup=False, highlight=False)
+            self._progress.console.print(Text(record.getMessage()))
         else:
             self._progress.update(self._task, description=record.getMessage())

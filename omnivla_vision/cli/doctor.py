@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from omnivla_vision.doctor import examine
 
@@ -35,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         table = Table(title=section, title_justify="left", show_header=False, box=box.SIMPLE)
         for finding in findings:
             if finding.section == section:
-                mark = "[red]" if finding.broken else "[yellow]" if finding.advice else ""
-                table.add_row(finding.name, f"{mark}{finding.value}", finding.advice)
+                style = "red" if finding.broken else "yellow" if finding.advice else ""
+                # As Text: rich would take an extra's brackets for markup.
+                table.add_row(Text(finding.name), Text(finding.value, style=style), Text(finding.advice))
         console.print(table)
     return int(any(finding.broken for finding in findings))

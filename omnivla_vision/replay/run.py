@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
@@ -139,18 +140,19 @@ def finish(
     else:
         console = Console(highlight=False)
         counts = ", ".join(f"{count} {name}" for name, count in asdict(replay.counts).items() if count)
-        console.print(f"[bold]{options.out / 'report.html'}[/]: {counts}; {replay.wall_s:.1f} s")
+        page = str(options.out / "report.html")
+        console.print(Text.assemble((page, "bold"), f": {counts}; {replay.wall_s:.1f} s"))
         for note in replay.all_notes():
-            console.print(f"note: {note}", style="yellow", markup=False)
+            console.print(Text(f"note: {note}", style="yellow"))
         if verdict is not None:
-            console.print(str(verdict), style="green" if verdict.passed else "bold red", markup=False)
+            console.print(Text(str(verdict), style="green" if verdict.passed else "bold red"))
     failed = not replay.rows or replay.counts.failed or replay.lost or (verdict is not None and not verdict.passed)
     return int(bool(failed))
 
 
 def progress_bar() -> Progress:
     """A progress bar on stderr, so that --json has stdout for itself."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
 
 

@@ -16,6 +16,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from omnivla_vision.msg import VisualTokens
 from omnivla_vision.replay.frames import BagFrame, read_images
@@ -107,9 +108,14 @@ def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None,
     if received:
         picture = folder / "tokens.png"
         _save_picture(picture, received, sent, goal)
-        console.print(f"[bold]{picture}[/]: the last frame, the goal, and the principal components of their features")
+        console.print(
+            Text.assemble(
+                (str(picture), "bold"), ": the last frame, the goal, and the principal components of their features"
+            )
+        )
     if report.frames_lost or not received:
-        console.print(f"[bold red]{report.frames_lost} frames are not accounted for[/]; see {node.log}")
+        lost = f"{report.frames_lost} frames are not accounted for"
+        console.print(Text.assemble((lost, "bold red"), f"; see {node.log}"))
         return 1
     return 0
 
@@ -119,7 +125,7 @@ def _play(
 ) -> list[_SentFrame]:
     """Publish the frames at their recorded rate, stamped with the time of sending."""
     sent: list[_SentFrame] = []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     schedule = list(_schedule(frames, seconds))
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(schedule))
@@ -184,7 +190,7 @@ def _show(console: Console, report: DemoReport) -> None:
     table = Table(title="omnivla_vision demo", show_header=False)
     for key, value in asdict(report).items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(key.replace("_", " "), shown)
+        table.add_row(key.replace("_", " "), Text(shown))
     console.print(table)
 
 

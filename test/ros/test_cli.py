@@ -26,7 +26,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_demo(tmp_path: Path) -> None:
     report_file = tmp_path / "report.json"
-    result = run("demo", "--preset", "small", "--seconds", 3, "--json", report_file, "--out", tmp_path / "demo")
+    result = run("demo", "--preset", "small", "--seconds", 3, "--json", report_file, "--out", tmp_path / "demo[1]")
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads(report_file.read_text())
     assert report["frames_sent"] == 30
@@ -40,7 +40,8 @@ def test_demo(tmp_path: Path) -> None:
     assert report["rmw"].startswith("rmw_")
     assert set(report["latency_ms"]) == set(report["encode_ms"]) == {"p50", "p95", "p99"}
     assert "RANDOM WEIGHTS" in result.stdout
-    picture = cv2.imread(str(tmp_path / "demo" / "tokens.png"))
+    assert "demo[1]/tokens.png:thelastframe" in "".join(result.stdout.split())
+    picture = cv2.imread(str(tmp_path / "demo[1]" / "tokens.png"))
     assert picture.shape[0] == 336
 
 
