@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.images import MAX_PIXELS, DepthImageError, UndecodableImageError, check_size
+from omnivla_vision.opencv import swap_red_and_blue
 
 Image = NDArray[np.uint8]
 
@@ -80,7 +81,7 @@ def decode_compressed(data: NDArray[np.uint8], *, max_pixels: int = MAX_PIXELS) 
     if bgr.shape[:2] != (height, width):
         found = f"{bgr.shape[1]}x{bgr.shape[0]}"
         raise _undecodable(content, f"whose header says {width}x{height} and whose picture is {found}")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return swap_red_and_blue(np.asarray(bgr, dtype=np.uint8))
 
 
 def read_size(data: bytes) -> tuple[int, int]:

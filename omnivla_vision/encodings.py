@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.opencv import swap_red_and_blue
+
 Image = NDArray[np.uint8]
 Samples = NDArray[Any]
 
@@ -97,7 +99,7 @@ _BT601 = np.array([[1.164, 0, 1.596], [1.164, -0.391, -0.813], [1.164, 2.018, 0]
 
 _RGB, _BGR, _RGBA, _BGRA = (
     _view,
-    _convert(cv2.COLOR_BGR2RGB),
+    swap_red_and_blue,
     _convert(cv2.COLOR_RGBA2RGB),
     _convert(cv2.COLOR_BGRA2RGB),
 )

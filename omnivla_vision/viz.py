@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.opencv import swap_red_and_blue, thumbnail
+
 Image = NDArray[np.uint8]
 Features = NDArray[np.floating]
 
@@ -67,7 +69,7 @@ def heat_map(values: NDArray[np.floating], *, grid: int, size: int) -> Image:
     """Colour [grid * grid] values of -1 to 1, blue to red; uint8 [size, size, 3]."""
     levels = ((values.reshape(grid, grid) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     bgr = cv2.applyColorMap(cv2.resize(levels, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLORMAP_TURBO)
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return swap_red_and_blue(bgr)
 
 
 def beside(*pictures: Image, height: int = 336, gap: int = 8) -> Image:
@@ -75,13 +77,13 @@ def beside(*pictures: Image, height: int = 336, gap: int = 8) -> Image:
     columns = []
     for picture in pictures:
         width = round(picture.shape[1] * height / picture.shape[0])
-        columns += [_white(height, gap), cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)]
+        columns += [_white(height, gap), thumbnail(picture, width=width, height=height)]
     return np.concatenate(columns[1:], axis=1)
 
 
 def save_png(path: str, picture: Image) -> None:
     """Write an RGB picture, uint8 [H, W, 3], as PNG."""
-    if not cv2.imwrite(path, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+    if not cv2.imwrite(path, swap_red_and_blue(picture)):
         raise OSError(f"could not write {path}")
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.opencv import swap_red_and_blue, thumbnail
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.frames import decode
 from omnivla_vision.replay.result import Replay
@@ -61,8 +62,7 @@ def views(replay: Replay) -> list[View]:
 def jpeg(rgb: Image) -> str:
     """A thumbnail of an RGB picture."""
     height = max(1, round(rgb.shape[0] * WIDTH / rgb.shape[1]))
-    small = np.asarray(cv2.resize(rgb, (WIDTH, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return _data_url("jpeg", small, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return _data_url("jpeg", thumbnail(rgb, width=WIDTH, height=height), [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
 def _components(basis: PcaBasis, features: NDArray[np.floating]) -> str:
@@ -72,5 +72,5 @@ def _components(basis: PcaBasis, features: NDArray[np.floating]) -> str:
 
 
 def _data_url(kind: str, rgb: Image, options: Sequence[int]) -> str:
-    _, data = cv2.imencode(f".{kind}", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
+    _, data = cv2.imencode(f".{kind}", swap_red_and_blue(rgb), options)
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
