@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+import cv2
+import numpy as np
+
+from omnivla_vision.viz import save_png
 
 WIDTH, ROW, MARGIN, LABELS, NUMBERS = 1000, 30, 24, 250, 190
-INK, PALE = "#202830", "#6a7682"
-COLOURS = {"float32": "#4878a8", "bfloat16": "#3f9b6c", "float16": "#8a6fb0", "int8": "#d08a3c"}
-REFERENCE = "#a0a8b0"
+INK, PALE = (32, 40, 48), (106, 118, 130)
+COLOURS = {"float32": (72, 120, 168), "bfloat16": (63, 155, 108), "float16": (138, 111, 176), "int8": (208, 138, 60)}
+REFERENCE = (160, 168, 176)
+TITLE, TEXT = 0.7, 0.5  # sizes as OpenCV counts them
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -23,23 +27,24 @@ def draw(report: dict[str, Any], path: Path) -> None:
     bars.sort(key=lambda bar: -bar[1])
     if report["reference"]:
         bars.insert(0, ("timm float32, both images", report["reference"]["latency_ms"]["median"], REFERENCE, ""))
-    height = 2 * MARGIN + 70 + ROW * len(bars)
-    picture = Image.new("RGB", (WIDTH, height), "white")
-    canvas = ImageDraw.Draw(picture)
-    title, text = ImageFont.load_default(20), ImageFont.load_default(14)
-    canvas.text((MARGIN, MARGIN), f"{report['preset']}: milliseconds per camera frame", INK, font=title)
+    picture = np.full((2 * MARGIN + 70 + ROW * len(bars), WIDTH, 3), 255, np.uint8)
+
+    def write(x: int, y: int, text: str, size: float = TEXT, ink: tuple[int, int, int] = INK) -> None:
+        cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, ink, 1, cv2.LINE_AA)
+
+    write(MARGIN, MARGIN + 18, f"{report['preset']}: milliseconds per camera frame", TITLE)
     described = report["machine"]
     subtitle = f"{described['cpu']}, {described['threads']} threads, torch {described['torch']}; shorter is better"
-    canvas.text((MARGIN, MARGIN + 30), subtitle, PALE, font=text)
+    write(MARGIN, MARGIN + 42, subtitle, ink=PALE)
     longest = max((bar[1] for bar in bars), default=1.0)
     room = WIDTH - LABELS - NUMBERS - 2 * MARGIN
     for index, (name, ms, colour, gain) in enumerate(bars):
         top = MARGIN + 70 + ROW * index
         left, right = MARGIN + LABELS, MARGIN + LABELS + max(2, int(room * ms / longest))
-        canvas.text((MARGIN, top + 4), name, INK, font=text)
-        canvas.rectangle((left, top, right, top + ROW - 8), fill=colour)
-        canvas.text((right + 8, top + 4), f"{ms:.0f} ms  {gain}".rstrip(), INK, font=text)
-    picture.save(path)
+        write(MARGIN, top + 17, name)
+        picture[top : top + ROW - 7, left : right + 1] = colour
+        write(right + 8, top + 17, f"{ms:.0f} ms  {gain}".rstrip())
+    save_png(str(path), picture)
 
 
 def _gain(row: dict[str, Any]) -> str:
