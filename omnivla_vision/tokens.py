@@ -103,9 +103,7 @@ def get_dtype(name: str) -> TokenDtype:
         raise UnknownDtypeError(f"unknown token dtype {name!r}; expected one of {', '.join(DTYPES)}") from None
 
 
-def pack(
-    tokens: NDArray[np.floating] | torch.Tensor | Sequence[torch.Tensor], dtype: str = "float16"
-) -> PackedTokens:
+def pack(tokens: NDArray[np.floating] | torch.Tensor | Sequence[torch.Tensor], dtype: str = "float16") -> PackedTokens:
     """Round tokens to `dtype` (to nearest, ties to even) and describe them.
 
     Args:

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, show and write."""
     # Here and not above: torch takes seconds to import, and --help should not.
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
     from omnivla_vision.bench.chart import draw
     from omnivla_vision.bench.runner import Plan
@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from omnivla_vision.bench.worker import Job
     from omnivla_vision.engine.start import get_backend
     from omnivla_vision.engine.store import default_store
+    from omnivla_vision.progress import CountColumn, CountedProgress
 
     for name in arguments.engine:
         get_backend(name)  # an unknown one is an error now, not after a minute
@@ -66,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
         reference=not arguments.no_reference,
     )
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), CountColumn(), TimeElapsedColumn())
+    with CountedProgress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("starting", total=None)
         report = measure(
             plan, lambda what, done, steps: progress.update(task, description=what, completed=done, total=steps)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
 from omnivla_vision.image_files import read_rgb
+from omnivla_vision.progress import CountColumn, CountedProgress
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.baseline import Baseline, BaselineBuilder
 from omnivla_vision.replay.exact import ExactReplay, FixedGoal
@@ -152,8 +153,8 @@ def finish(
 
 def progress_bar() -> Progress:
     """A progress bar on stderr, so that --json has stdout for itself."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), CountColumn(), TimeRemainingColumn())
+    return CountedProgress(*columns, console=Console(stderr=True))
 
 
 def _limits(options: Options) -> Limits:

@@ -15,7 +15,7 @@ DINOV2_MEAN, DINOV2_STD = (0.484375, 0.455078125, 0.40625), (0.228515625, 0.2236
 
 
 def pil_resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    return np.asarray(PilImage.fromarray(image).resize((size, size), PilImage.Resampling.BICUBIC))
+    return np.asarray(PilImage.fromarray(image).resize((size, size), PilImage.BICUBIC))
 
 
 @pytest.mark.parametrize("size", [224, 256])
