@@ -7,20 +7,26 @@ import importlib.util
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.select import candidates
 from omnivla_vision.engine.start import ENGINES, get_backend
+from omnivla_vision.transport import fastdds
+from omnivla_vision.transport.examine import examine as examine_transport
+from omnivla_vision.transport.kernel import setting
 
 PACKAGES = ("numpy", "torch", "opencv-python-headless", "safetensors", "onnxruntime", "onnxruntime-gpu", "onnx",
             "onnxscript", "torch-tensorrt", "tensorrt", "timm", "rclpy", "cv_bridge")  # fmt: skip
 TORCH_TESTED = ((2, 8), (2, 13))
 PYTHON_TESTED = ((3, 10), (3, 13))
-# One fused token message is 2.2 MB in 16 bits; Linux's default receive buffer is 208 KiB.
+# Tokens of two images from the default network, in 16 bits.
+TOKEN_MESSAGE_BYTES = 512 * 2176 * 2
+# Holds one of them; Linux's default is 208 KiB.
 RECEIVE_BUFFER = 4 << 20
+# Of ROS 2 Humble, Jazzy and Kilted: REP 2000.
+DEFAULT_RMW = "rmw_fastrtps_cpp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +70,7 @@ def _versions() -> list[Finding]:
 
 
 def _installed() -> dict[str, str]:
-    """Version by package; empty if it is not there. ROS's packages from apt have no metadata."""
+    """Version by package; empty if it is not there. Not every package of ROS has metadata."""
     return {**{package: _version(package) for package in PACKAGES}, "torch": torch.__version__}
 
 
@@ -105,22 +111,28 @@ def _combinations(versions: dict[str, str]) -> list[Finding]:
 
 
 def _middleware() -> list[Finding]:
-    found = []
-    rmw = os.environ.get("RMW_IMPLEMENTATION", "")
-    found.append(Finding(section="middleware", name="RMW_IMPLEMENTATION", value=rmw or "not set: the distribution's"))
-    path = Path("/proc/sys/net/core/rmem_max")
-    if path.exists():
-        size = int(path.read_text())
+    """What the middleware in force was told, and whether a token message of the default network arrives with it."""
+    chosen = os.environ.get("RMW_IMPLEMENTATION", "")
+    rclpy = fastdds.rclpy_version()
+    transport = examine_transport(TOKEN_MESSAGE_BYTES, rmw=chosen or DEFAULT_RMW, environment=os.environ)
+    rows = {
+        "ROS": f"rclpy {rclpy}" if rclpy else f"rclpy is not installed here; ROS_DISTRO is {_distro() or 'not set'}",
+        "RMW_IMPLEMENTATION": chosen or f"not set: the distribution's, {DEFAULT_RMW}",
+        **transport.values,
+    }
+    found = [Finding(section="middleware", name=name, value=str(value)) for name, value in rows.items()]
+    size = setting("net.core.rmem_max")
+    if "fastrtps" in transport.rmw and size is not None:  # between machines, where it does not use shared memory
         advice = f"sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER}" if size < RECEIVE_BUFFER else ""
-        found.append(Finding(
-            section="middleware", name="net.core.rmem_max", value=f"{size / 2**20:.1f} MiB", advice=advice
-        ))  # fmt: skip
-    profile = os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE", "")
-    if rmw in ("", "rmw_fastrtps_cpp"):
-        advice = "" if profile else "set it to config/fastdds.xml: the default segment is smaller than a token message"
-        value = profile or "not set"
-        found.append(Finding(section="middleware", name="FASTDDS_DEFAULT_PROFILES_FILE", value=value, advice=advice))
-    return found
+        found.append(Finding(section="middleware", name="net.core.rmem_max", value=str(size), advice=advice))
+    advice = transport.advice
+    if not rclpy and not _distro() and fastdds.VARIABLE_OF_FASTDDS_3 in advice:
+        advice += f"; before ROS 2 Kilted the variable is {fastdds.VARIABLE_OF_FASTDDS_2}"
+    return [*found, Finding(section="middleware", name="transport", value=transport.found, advice=advice)]
+
+
+def _distro() -> str:
+    return os.environ.get("ROS_DISTRO", "")
 
 
 def _engines() -> list[Finding]:

@@ -15,6 +15,7 @@ from omnivla_vision.frames import Health
 from omnivla_vision.memory import resident_bytes
 from omnivla_vision.ros.camera import ImageTopic
 from omnivla_vision.ros.lifecycle import ACTIVE
+from omnivla_vision.transport.finding import Transport
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 # A camera that was there and has been silent for so long is reported.
@@ -43,7 +44,7 @@ class Snapshot:
     provenance: Provenance | None
     cameras: Sequence[ImageTopic]
     max_frame_age_s: float
-    transport_problem: str
+    transport_problem: Transport
     message_bytes: int
 
 
@@ -96,7 +97,7 @@ def _camera_state(snapshot: Snapshot, health: Health, now: float) -> tuple[str, 
     for camera in snapshot.cameras:
         silence, age = camera.arrivals.silence_s(now), camera.arrivals.age_s or 0.0
         if silence is None:
-            return "waiting", WARN, _why_nothing_came(camera)
+            return "waiting", WARN, _why_nothing_came(camera, snapshot.transport_problem)
         if silence > SILENCE_S:
             return "stale", STALE, f"{camera.topic}: no image for {silence:.0f} s"
         if snapshot.max_frame_age_s and age > snapshot.max_frame_age_s:
@@ -105,13 +106,10 @@ def _camera_state(snapshot: Snapshot, health: Health, now: float) -> tuple[str, 
     return "active", OK, "receiving images"
 
 
-def _why_nothing_came(camera: ImageTopic) -> str:
+def _why_nothing_came(camera: ImageTopic, transport: Transport) -> str:
     if not camera.publishers:
         return f"nobody publishes {camera.topic}; remap it to the camera's topic"
-    return (
-        f"{camera.topic} has a publisher, and no image came yet; if it does send, its images may be too large for its "
-        "Fast DDS profile: give it config/fastdds.xml of this package"
-    )
+    return f"{camera.topic} has a publisher, and no image came yet; if it does send, {transport.silent_publisher}"
 
 
 def _frames(health: Health) -> Status:
@@ -155,6 +153,6 @@ def _latency(health: Health) -> Status:
 
 
 def _transport(snapshot: Snapshot) -> Status:
-    values = {"message_bytes": snapshot.message_bytes}
-    level = WARN if snapshot.transport_problem else OK
-    return Status("transport", level, snapshot.transport_problem or "large enough for the messages", values)
+    transport = snapshot.transport_problem
+    values = {"middleware": transport.rmw, "message_bytes": snapshot.message_bytes, **transport.values}
+    return Status("transport", WARN if transport.advice else OK, transport.sentence, values)

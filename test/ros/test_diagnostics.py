@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
-from omnivla_vision.ros.diagnostics import NAMES
+from omnivla_vision.arrivals import Arrivals
+from omnivla_vision.frames import Health
+from omnivla_vision.ros import diagnostics
+from omnivla_vision.ros.camera import ImageTopic
+from omnivla_vision.ros.diagnostics import NAMES, Snapshot
+from omnivla_vision.ros.lifecycle import ACTIVE
 from omnivla_vision.ros.transport import profile_variable
+from omnivla_vision.transport.examine import examine
 from test.ros.conftest import Setup, encode_one, frame, running
 
 BLACK: NDArray[np.uint8] = np.zeros((48, 64, 3), np.uint8)
@@ -95,6 +104,7 @@ def test_everything_else_that_is_reported(setup: Setup) -> None:
     for stage in ("receive", "wait", "decode", "preprocess", "encode", "pack", "publish"):
         assert 0 <= float(latency[f"{stage} p50"]) <= float(latency[f"{stage} p95"]) <= float(latency[f"{stage} max"])
     assert probe.reports["transport"][-1].level == b"\0"
+    assert probe.diagnostics("transport")["middleware"] == get_rmw_implementation_identifier()
     assert probe.diagnostics("transport")["message_bytes"] == str(512 * 1152 * 2)
 
 
@@ -122,3 +132,38 @@ def test_a_transport_that_is_too_small(tmp_path: Path) -> None:
         reports = setup.probe.reports["transport"]
         setup.wait_for(lambda: reports and reports[-1].level == b"\1", "the warning")
         assert "segment holds 600000 bytes and a token message 1179648" in reports[-1].message
+
+
+@pytest.mark.parametrize(
+    ("rmw", "word"),
+    [
+        ("rmw_fastrtps_cpp", "config/fastdds.xml"),
+        ("rmw_cyclonedds_cpp", "CycloneDDS"),
+        ("rmw_zenoh_cpp", "Zenoh"),
+        ("rmw_connextdds", "rmw_connextdds"),
+    ],
+)
+def test_what_is_said_of_the_transport_is_of_the_middleware_in_use(rmw: str, word: str) -> None:
+    transport = examine(1179648, rmw=rmw, environment={})
+    camera = SimpleNamespace(topic="/camera", publishers=1, incompatible="", arrivals=Arrivals())
+    snapshot = Snapshot(
+        state=ACTIVE,
+        problem="",
+        health=None,
+        provenance=None,
+        cameras=[cast(ImageTopic, camera)],
+        max_frame_age_s=0.0,
+        transport_problem=transport,
+        message_bytes=1179648,
+    )
+    health = cast(Health, SimpleNamespace(camera_problem=""))
+    camera_status = diagnostics._camera(snapshot, health)
+    assert camera_status.message.startswith("/camera has a publisher, and no image came yet; if it does send, ")
+    assert word in camera_status.message
+    status = diagnostics.report(snapshot)[NAMES.index("transport")]
+    assert status.values["middleware"] == rmw
+    assert status.values.items() >= transport.values.items()
+    assert status.message == transport.sentence
+    assert status.level == (b"\1" if transport.advice else b"\0")
+    words = ("Fast DDS", "CycloneDDS", "Zenoh", "connext")
+    assert sum(name in status.message + camera_status.message for name in words) == 1
