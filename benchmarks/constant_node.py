@@ -8,39 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+from constant_encoder import constant_encoder
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.engine.base import Entry
 from omnivla_vision.presets import DEFAULT_PRESET, get_preset
 from omnivla_vision.ros.node import main
 from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.settings import VisionParameters
-from omnivla_vision.spec import Preset
-
-
-class ConstantEngine:
-    """An engine that gives every image the same tokens, after a while in which it holds neither core nor lock."""
-
-    name = "constant"
-    precision = "float32"
-    notice = ""
-    entry: Entry = "uint8"  # as every engine but the reference
-
-    def __init__(self, preset: Preset, encode_s: float) -> None:
-        self._encode_s = encode_s
-        self._tokens = torch.linspace(-1, 1, preset.width).repeat(preset.tokens_per_image, 1)
-
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        time.sleep(self._encode_s)
-        return self._tokens.expand(len(inputs[0]), -1, -1)
-
-
-def constant_encoder(preset: Preset, *, encode_s: float = 0.0, **options: Any) -> VisionEncoder:
-    """An encoder around a constant."""
-    engine = ConstantEngine(preset, encode_s)
-    return VisionEncoder(engine, preset, weights="constant", fingerprint="constant", **options)
 
 
 def record_overhead(file: Path) -> None:

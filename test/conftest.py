@@ -8,11 +8,17 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from omnivla_vision.image_files import read_rgb
 from omnivla_vision.resources import resource_path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """One worker per file, where pytest-xdist is: the tests of a file may share a node, and run in their order."""
+    if config.getoption("numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "loadfile"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,11 +30,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def timm() -> ModuleType:
     """timm, the independent reference; it imports torchvision, whose compiled half has no CPU build for this torch."""
+    torch = pytest.importorskip("torch")
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import timm
-
+    timm = pytest.importorskip("timm")  # or torchvision is missing
     timm._torchvision_operators = library  # an unreferenced library takes its operators with it
     return timm
 

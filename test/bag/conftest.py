@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.presets import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, Preset
 from omnivla_vision.replay.bag import Bag
-from omnivla_vision.replay.exact import ExactReplay
-from omnivla_vision.replay.result import Replay
 from omnivla_vision.replay.selection import select
-from test.encoders import random_encoder
+
+if TYPE_CHECKING:  # some tests need no torch
+    from omnivla_vision.encoder import VisionEncoder
+    from omnivla_vision.replay.result import Replay
 
 TINY = Preset(
     name="tiny",
@@ -52,12 +53,15 @@ TINY = Preset(
 @pytest.fixture
 def encoder() -> VisionEncoder:
     """The real network with few and narrow blocks."""
+    from test.encoders import random_encoder
+
     return random_encoder(TINY, seed=1)
 
 
 @pytest.fixture
 def replay(encoder: VisionEncoder) -> Callable[..., Replay]:
     """Plays a bag with the tiny encoder; options as for `select`."""
+    from omnivla_vision.replay.exact import ExactReplay
 
     def play(path: Path, **options: object) -> Replay:
         with Bag(path) as bag:

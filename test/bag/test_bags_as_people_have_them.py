@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from omnivla_vision.replay.bag import BagUnreadableError, TopicMissingError, TopicTypeError
+
+pytest.importorskip("torch")
+
 from omnivla_vision.replay.result import Replay
 from omnivla_vision.replay.selection import AmbiguousTopicError, EmptyTopicError, NoImageTopicError
 from test.bag import bags

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from torch.nn import functional as F
 
@@ -21,7 +24,7 @@ from omnivla_vision.replay.baseline import Baseline, BaselineError
 from omnivla_vision.replay.gate import BaselineMismatchError, Limits, compare
 from omnivla_vision.resources import resource_path
 
-PROGRAM = str(Path(sys.executable).parent / "omnivla-vision")
+PROGRAM = (sys.executable, "-m", "omnivla_vision.cli")
 DRIVE = str(resource_path("resource/sample_drive"))
 # Three frames and the goal.
 PLAY = ["replay", DRIVE, "--preset", "small", "--engine", "eager", "--duration", "0.25", "--no-tokens"]
@@ -33,7 +36,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Written by a process of its own; metrics.json of that run beside it."""
     folder = tmp_path_factory.mktemp("baseline")
     file = folder / "drive.baseline"
-    subprocess.run([PROGRAM, *PLAY, "--out", str(folder), "--save-baseline", str(file)], check=True, timeout=240)
+    subprocess.run([*PROGRAM, *PLAY, "--out", str(folder), "--save-baseline", str(file)], check=True, timeout=240)
     return file
 
 
@@ -46,7 +49,7 @@ def against(baseline: Path, out: Path, *more: str) -> tuple[int, dict[str, Any]]
 
 def test_two_processes_give_bit_equal_tokens_and_pass(baseline: Path, tmp_path: Path) -> None:
     arguments = [*PLAY, "--out", str(tmp_path), "--against", str(baseline), "--json"]
-    result = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=240)
+    result = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=240)
     assert result.returncode == 0, result.stderr
     metrics = json.loads(result.stdout)
     first = json.loads((baseline.parent / "metrics.json").read_text())

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
 from omnivla_vision.replay.gate import Limits, Verdict, ViewDifference
 from omnivla_vision.replay.report.charts import POINTS, Series, histogram, line_chart, thinned
 from omnivla_vision.replay.report.page import write_report

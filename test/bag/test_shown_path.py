@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
 from omnivla_vision.cli import main
 from omnivla_vision.resources import resource_path
 

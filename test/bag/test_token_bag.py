@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
+pytest.importorskip("torch")
+
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.exact import ExactReplay

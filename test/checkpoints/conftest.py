@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from test.checkpoints.writers import Model, make_model, shallow
+if TYPE_CHECKING:  # without torch, the tests are skipped
+    from test.checkpoints.writers import Model
 
 
 @pytest.fixture(scope="session")
 def openvla_model() -> Model:
     """OmniVLA's encoders at full width, two blocks deep, in bfloat16."""
+    from test.checkpoints.writers import make_model, shallow
+
     return make_model(shallow("dinosiglip-224", depth=2))
 
 
 @pytest.fixture(scope="session")
 def small_model() -> Model:
     """The small pair, two blocks deep, in bfloat16."""
+    from test.checkpoints.writers import make_model, shallow
+
     return make_model(shallow("small", depth=2))

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors import safe_open
+
+pytest.importorskip("torch")
+
+import torch
 from safetensors.torch import load_file
 
 from omnivla_vision.checkpoint import load_checkpoint

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("torch")
+
 from omnivla_vision.checkpoint import load_checkpoint
 from omnivla_vision.checkpoint.contents import Configured
 from omnivla_vision.checkpoint.errors import ConfigError

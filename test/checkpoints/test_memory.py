@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
 from benchmarks.checkpoint_load import SHARD_BYTES, run_apart, write_folder
 
 # Table of the two encoders in the documentation: 290.63 M and 397.20 M executed parameters, two bytes each.

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -171,7 +174,7 @@ def test_a_pair_that_fits_no_preset_is_compared_with_the_default(small_model: Mo
 
 
 def test_the_hub_out_of_reach(small_model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import huggingface_hub
+    huggingface_hub = pytest.importorskip("huggingface_hub")
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     def fail(repository: str, filename: str) -> str:

@@ -6,6 +6,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -62,7 +65,7 @@ def test_c_finds_a_pair_in_files_of_any_layout(
             folder = tmp_path / f"models--timm--{timm_id}" / "snapshots" / "0a1b"
             write_timm(folder / "model.safetensors", encoder, architecture=timm_id.split(".")[0])
     if layout == "hub":
-        import huggingface_hub
+        huggingface_hub = pytest.importorskip("huggingface_hub")
 
         def download(repository: str, filename: str) -> str:
             return str(tmp_path / f"models--{repository.replace('/', '--')}" / "snapshots" / "0a1b" / filename)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
-from omnivla_vision.backbone import Backbone, build_backbone
-from omnivla_vision.engine import parity
 from omnivla_vision.presets import Preset, get_preset
-from omnivla_vision.random_weights import fill_random
+
+if TYPE_CHECKING:  # without torch, the tests are skipped
+    import torch
+
+    from omnivla_vision.backbone import Backbone
 
 FINGERPRINT = "random, seed 0"
 
@@ -24,6 +26,9 @@ def shallow(name: str, depth: int) -> Preset:
 
 
 def small_backbone(preset: Preset) -> Backbone:
+    from omnivla_vision.backbone import build_backbone
+    from omnivla_vision.random_weights import fill_random
+
     backbone = build_backbone(preset)
     fill_random(backbone, seed=0)
     return backbone
@@ -42,6 +47,8 @@ def backbone(preset: Preset) -> Backbone:
 
 @pytest.fixture(scope="session")
 def reference(backbone: Backbone) -> torch.Tensor:
+    from omnivla_vision.engine import parity
+
     return parity.reference_tokens(backbone)
 
 

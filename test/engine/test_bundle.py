@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
 from omnivla_vision.engine.bundle import (
     MANIFEST,
     BundleError,

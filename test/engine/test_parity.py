@@ -7,6 +7,9 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from torch import nn
 

@@ -7,6 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 from omnivla_vision.backbone import Backbone

@@ -5,6 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from torch import Tensor, nn
 

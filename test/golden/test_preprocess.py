@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image as PilImage
+
+pytest.importorskip("torch")
+
+import torch
 
 from omnivla_vision.preprocess import NotAnRgbImageError, Preprocessor, preprocess, resize
 from omnivla_vision.presets import get_preset

@@ -11,6 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn

@@ -7,9 +7,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image as PilImage
+
+pytest.importorskip("torch")
+
+import torch
 
 from omnivla_vision.preprocess import Preprocessor, preprocessing_id, resize
 from omnivla_vision.presets import get_preset

@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 from controller import ARRIVED, steer
 
-from omnivla_vision.goal import Goal
-from test.encoders import random_encoder
-
 
 def test_the_camera_sees_a_textured_world(corridor: Any) -> None:
     corridor.reset()
@@ -78,6 +75,10 @@ def test_the_controller_turns_to_where_the_goal_lies(shift: int) -> None:
 
 
 def test_the_goals_own_view_is_where_it_stops(corridor: Any) -> None:
+    pytest.importorskip("torch")
+    from omnivla_vision.goal import Goal
+    from test.encoders import random_encoder
+
     encoder = random_encoder()
     encoder.set_goal(Goal(rgb=corridor.goal_picture().copy()))
     corridor.reset()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
+
+pytest.importorskip("torch")
+
+import torch
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+pytest.importorskip("torch")
+
 from omnivla_vision.presets import PRESETS, UnknownPresetError, get_preset, native_normalization
 from omnivla_vision.spec import EncoderSpec, GridMismatchError
 from omnivla_vision.timm_presets import (

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
+
+pytest.importorskip("torch")
+
+import torch
 from torch import nn
 
 from omnivla_vision.encoder import ImageCountError, VisionEncoder

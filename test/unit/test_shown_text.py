@@ -11,6 +11,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
+pytest.importorskip("torch")
+
 import omnivla_vision
 from omnivla_vision import doctor
 from omnivla_vision.cli import bench, build, main

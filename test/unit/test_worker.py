@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-from benchmarks.constant_node import constant_encoder
+pytest.importorskip("torch")
+
+import torch
+
+from benchmarks.constant_encoder import constant_encoder
 from omnivla_vision.frames import Callbacks, Frame, GoalImage, Result
 from omnivla_vision.images import RawImage
 from omnivla_vision.presets import get_preset
