@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import sys
 
-import rclpy
-import torch
-from omnivla_vision.msg import VisualTokens
-from rclpy.executors import ExternalShutdownException
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from omnivla_vision.ros import signals
 
-from omnivla_vision.tokens import TokenFormatError, unpack_torch
+signals.exit_at_once()  # the imports below take seconds, and Ctrl-C during them would end in a traceback
+
+import rclpy  # noqa: E402
+import torch  # noqa: E402
+from omnivla_vision.msg import VisualTokens  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+
+from omnivla_vision.ros.program import run_node  # noqa: E402
+from omnivla_vision.tokens import TokenFormatError, unpack_torch  # noqa: E402
 
 
 class PolicyStub(Node):
@@ -65,19 +69,5 @@ class PolicyStub(Node):
         self._received = 0
 
 
-def main() -> int:
-    """Run until SIGINT or SIGTERM."""
-    rclpy.init()
-    node = PolicyStub()
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_node(PolicyStub))  # until SIGINT or SIGTERM

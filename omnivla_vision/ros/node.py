@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from pathlib import Path
-from typing import Any
 
-import rclpy
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.impl.logging_severity import LoggingSeverity
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -24,6 +20,7 @@ from omnivla_vision.frames import Callbacks
 from omnivla_vision.goal import Goal
 from omnivla_vision.image_files import read_rgb
 from omnivla_vision.memory import keep_freed_memory, return_memory, use_one_heap
+from omnivla_vision.ros import signals
 from omnivla_vision.ros.diagnostics import Snapshot, report
 from omnivla_vision.ros.heartbeat import Heartbeat
 from omnivla_vision.ros.inputs import Inputs, pairing
@@ -31,12 +28,11 @@ from omnivla_vision.ros.lifecycle import UNCONFIGURED, GuardedLifecycleNode
 from omnivla_vision.ros.loading import LoadEncoder, load_encoder
 from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.parameters import Parameters
+from omnivla_vision.ros.program import run_node
 from omnivla_vision.ros.settings import LATCHED, VisionParameters
 from omnivla_vision.ros.transport import transport_problem
 from omnivla_vision.ros.updater import make_publisher
 from omnivla_vision.worker import EncodeWorker
-
-WAKE_UP_S = 1.0
 
 
 class VisionNode(GuardedLifecycleNode):
@@ -75,7 +71,8 @@ class VisionNode(GuardedLifecycleNode):
         self._on_live_parameters(settings)
         pairing(settings, lambda images: None)  # only to learn now whether it can be had
         goal = Goal(rgb=read_rgb(Path(settings.goal_image_path))) if settings.goal_image_path else None
-        self._encoder = self._load(settings, self.get_logger())
+        with signals.interruptible():
+            self._encoder = self._load(settings, self.get_logger())
         keep_freed_memory(True)
         self._outputs = Outputs(self, self._encoder, lambda: self._settings.current)
         callbacks = Callbacks(
@@ -120,7 +117,9 @@ class VisionNode(GuardedLifecycleNode):
         return_memory()
 
     def start(self) -> None:
-        """Configure and activate without a lifecycle manager; when configuring fails, wait to be configured again."""
+        """Configure and activate, unless `autostart` is false; when configuring fails, wait to be configured again."""
+        if not self.get_parameter("autostart").value:
+            return
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
         self.state_changed()
@@ -147,7 +146,11 @@ class VisionNode(GuardedLifecycleNode):
             transport_problem=transport_problem(size, rmw=rmw, environment=os.environ),
             message_bytes=size,
         )
-        self._diagnostics.publish(report(snapshot))
+        try:
+            self._diagnostics.publish(report(snapshot))
+        except rclpy_implementation.RCLError:
+            if self.context.ok():  # otherwise a signal came meanwhile
+                raise
 
     def _on_live_parameters(self, settings: VisionParameters) -> None:
         if self._worker is not None:
@@ -185,32 +188,7 @@ class VisionNode(GuardedLifecycleNode):
         super().destroy_node()
 
 
-def main(args: list[str] | None = None, load: Any = load_encoder) -> int:
+def main(args: list[str] | None = None, load: LoadEncoder = load_encoder) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
     use_one_heap()
-    rclpy.init(args=args)
-    node = VisionNode(load)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        if node.get_parameter("autostart").value:
-            node.start()
-        # Not spin(): a signal that comes at the wrong moment does not wake it, and it would wait for ever.
-        while rclpy.ok():
-            executor.spin_once(timeout_sec=WAKE_UP_S)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except rclpy_implementation.RCLError:
-        if rclpy.ok():
-            raise
-        # A signal came in the middle of a transition.
-    finally:
-        # In this order: a thread still inside the executor or the worker at exit would abort the process.
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_node(lambda: VisionNode(load), args, start=VisionNode.start)

@@ -15,7 +15,7 @@ from omnivla_vision.errors import VisionError
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.transport import use_shipped_profile
 
-NODE = ("-m", "omnivla_vision.ros.node")
+NODE = ("-m", "omnivla_vision.ros")
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_LINES = 20
 

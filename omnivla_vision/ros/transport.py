@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omnivla_vision.transport.examine import examine as transport_problem
-from omnivla_vision.transport.fastdds import profile_variable, use_shipped_profile
+from omnivla_vision.transport.fastdds import profile_variable
+from omnivla_vision.transport.shipped import use_shipped_profile
 
 __all__ = ["profile_variable", "transport_problem", "use_shipped_profile"]
