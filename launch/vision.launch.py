@@ -10,7 +10,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from omnivla_vision.ros.transport import profile_variable
+from omnivla_vision.transport.fastdds import profile_variable
 
 CONFIG = PathJoinSubstitution([FindPackageShare("omnivla_vision"), "config"])
 ARGUMENTS = [
@@ -32,6 +32,14 @@ ARGUMENTS = [
             profile_variable(), default_value=PathJoinSubstitution([CONFIG, "fastdds.xml"])
         ),
         description="Fast DDS profile; the camera driver needs the same",
+    ),
+    DeclareLaunchArgument(
+        "cyclonedds_uri",
+        # The shipped one asks for a larger buffer and demands none, so that no node fails to start with it.
+        default_value=EnvironmentVariable(
+            "CYCLONEDDS_URI", default_value=["file://", PathJoinSubstitution([CONFIG, "cyclonedds.xml"])]
+        ),
+        description="CycloneDDS configuration; whoever receives the tokens needs the same",
     ),
 ]
 
@@ -56,6 +64,9 @@ def _node(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Describe the launch: the transport's profile and one node."""
-    profile = SetEnvironmentVariable(profile_variable(), LaunchConfiguration("fastdds_profile"))
-    return LaunchDescription([*ARGUMENTS, profile, OpaqueFunction(function=_node)])
+    """Describe the launch: the transport's settings and one node."""
+    transport = [
+        SetEnvironmentVariable(profile_variable(), LaunchConfiguration("fastdds_profile")),
+        SetEnvironmentVariable("CYCLONEDDS_URI", LaunchConfiguration("cyclonedds_uri")),
+    ]
+    return LaunchDescription([*ARGUMENTS, *transport, OpaqueFunction(function=_node)])

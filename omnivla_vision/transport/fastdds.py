@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from omnivla_vision.resources import resource_path
 from omnivla_vision.transport.finding import Transport, holds
 
 VARIABLE_OF_FASTDDS_3, VARIABLE_OF_FASTDDS_2 = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -42,11 +41,6 @@ def profile_variable(environment: Mapping[str, str] = os.environ) -> str:
     else:
         newer = environment.get("ROS_DISTRO", "") not in DISTROS_OF_FASTDDS_2
     return VARIABLE_OF_FASTDDS_3 if newer else VARIABLE_OF_FASTDDS_2
-
-
-def use_shipped_profile(environment: MutableMapping[str, str]) -> None:
-    """Name config/fastdds.xml, unless the user has a profile; before rclpy.init, since Fast DDS reads it then."""
-    environment.setdefault(profile_variable(environment), str(resource_path("config/fastdds.xml")))
 
 
 def segment_bytes(environment: Mapping[str, str]) -> int:

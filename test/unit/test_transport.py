@@ -12,6 +12,7 @@ from omnivla_vision.transport import cyclonedds, fastdds, json5, zenoh
 from omnivla_vision.transport.cyclonedds_uri import CycloneConfigError, receive_buffer_size
 from omnivla_vision.transport.examine import examine
 from omnivla_vision.transport.finding import Transport
+from omnivla_vision.transport.shipped import use_shipped_profile
 
 MIB = 1 << 20
 TOKENS = 2228224
@@ -40,8 +41,18 @@ def test_the_variable_of_the_profile(rclpy: str, distro: str, variable: str, mon
     monkeypatch.setattr(fastdds, "version", version)
     assert fastdds.profile_variable({"ROS_DISTRO": distro}) == variable
     environment = {"ROS_DISTRO": distro}
-    fastdds.use_shipped_profile(environment)
+    use_shipped_profile(environment)
     assert environment[variable] == str(resource_path("config/fastdds.xml"))
+
+
+def test_the_shipped_settings_do_not_replace_the_users() -> None:
+    own = {fastdds.profile_variable(): "/own.xml", "CYCLONEDDS_URI": "<Tracing/>"}
+    environment = dict(own)
+    use_shipped_profile(environment)
+    assert environment == own
+    del environment["CYCLONEDDS_URI"]
+    use_shipped_profile(environment)
+    assert environment["CYCLONEDDS_URI"] == f"file://{resource_path('config/cyclonedds.xml')}"
 
 
 def fast(environment: dict[str, str], message_bytes: int = TOKENS) -> Transport:
