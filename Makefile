@@ -9,6 +9,9 @@ PYTHON ?= python3
 # EXTRAS=ros,test leaves out torch, and the tests that compare with timm.
 EXTRAS ?= cpu,ros,onnxruntime,sim,test,reference
 WORKERS ?= 2
+# For test-jammy. It must run: pyenv has a python3.10 on PATH also where that one is not chosen.
+PYTHON310 ?= $(firstword $(foreach python,python3.10 $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.10*/bin/python), \
+  $(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
 ARGS ?=
 
 INSTALLED := .venv/.installed-$(EXTRAS)
@@ -25,11 +28,13 @@ export PIP_ROOT_USER_ACTION := ignore
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
 # .venv brings its own ROS. Another one, from a sourced setup.bash or another environment's Python, must not mix in.
+# Its one middleware is Fast DDS.
+unexport RMW_IMPLEMENTATION
 ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help install demo test test-jazzy lint format colcon clean
+.PHONY: help install demo test test-jazzy test-jammy test-jammy-without-torch lint format colcon clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -79,6 +84,23 @@ test-jazzy: .venv-jazzy/.installed  ## Run the ROS tests on ROS 2 Jazzy
 	@PIP_CONSTRAINT= .venv-jazzy/bin/pip install -qq --no-build-isolation --no-deps --editable .
 	@touch '$@'
 
+# What a robot with Ubuntu 22.04 has beside its ROS. Its exact versions, numpy 1.21 above all, exist for Python 3.10 only,
+# where torch would be gigabytes of CUDA; the tests that need torch run on Python 3.11 with the next versions.
+test-jammy: .venv-jammy/with-torch/.installed  ## Run the tests without ROS on Ubuntu 22.04's libraries
+	@if [[ '$(PYTHON310)' ]]; then $(MAKE) --no-print-directory test-jammy-without-torch; else \
+	  echo "SKIPPED: Ubuntu 22.04's exact versions. They need Python 3.10: make test-jammy PYTHON310=..."; fi
+	@OMP_NUM_THREADS=1 .venv-jammy/with-torch/bin/python -m pytest -n $(WORKERS) -m 'not slow' --ignore test/ros $(ARGS)
+
+test-jammy-without-torch: .venv-jammy/without-torch/.installed
+	@.venv-jammy/without-torch/bin/python -m pytest --ignore test/ros $(ARGS)
+
+.venv-jammy/without-torch/.installed: PYTHON = $(PYTHON310)
+.venv-jammy/%/.installed: requirements-jammy.txt
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@echo "Installing Ubuntu 22.04's Python libraries into $(@D) ..."
+	@PIP_CONSTRAINT= $(@D)/bin/pip install -qq --requirement requirements-jammy.txt
+	@touch '$@'
+
 # The same build as on a robot, over the ROS of the wheels.
 colcon: .venv-colcon/.installed  ## Build with colcon and run the unit tests through it
 	@. .venv-colcon/bin/activate && colcon build --cmake-args -DCMAKE_PROJECT_INCLUDE=cmake/ros_wheels.cmake
@@ -92,4 +114,4 @@ colcon: .venv-colcon/.installed  ## Build with colcon and run the unit tests thr
 	@touch '$@'
 
 clean:  ## Remove what make and colcon created
-	rm -rf .venv .venv-colcon .venv-jazzy .venv-tensorrt build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colcon .venv-jammy .venv-jazzy .venv-tensorrt build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis

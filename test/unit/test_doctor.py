@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
+pytest.importorskip("torch")
+
 from omnivla_vision import doctor
 from omnivla_vision.resources import resource_path
 from omnivla_vision.transport import cyclonedds, fastdds
