@@ -27,7 +27,6 @@ class ImageTopic:
 
     Attributes:
         arrivals: how often the images come, and how old they are then.
-        incompatible: the policy by which the last incompatible publisher differs; empty if there is none.
     """
 
     def __init__(
@@ -40,10 +39,10 @@ class ImageTopic:
         changed: Callable[[], None],
     ) -> None:
         self.arrivals = Arrivals()
-        self.incompatible = ""
         self._node = node
         self._changed = changed
         self._matched = 0
+        self._incompatible_policy = ""
         self._subscription = node.create_subscription(
             *typed_topic(name, transport),
             received,
@@ -56,13 +55,16 @@ class ImageTopic:
     @property
     def publishers(self) -> int:
         """How many publishers this subscription is connected to."""
-        if qos.HAS_MATCHED_EVENT:
-            return self._matched
-        return 0 if self.incompatible else int(self._node.count_publishers(self.topic))
+        return self._matched if qos.HAS_MATCHED_EVENT else sum(self._compatible())
+
+    @property
+    def incompatible(self) -> str:
+        """The policy by which a publisher differs that is there now; empty if none does."""
+        # No event says that it has gone.
+        return "" if all(self._compatible()) else self._incompatible_policy
 
     def arrived(self, stamp_ns: int) -> None:
         """Note an image's arrival."""
-        self.incompatible = "" if not qos.HAS_MATCHED_EVENT else self.incompatible
         age_s = (self._node.get_clock().now().nanoseconds - stamp_ns) / 1e9
         self.arrivals.add(time.monotonic(), age_s)
 
@@ -70,14 +72,17 @@ class ImageTopic:
         """Destroy the subscription."""
         self._node.destroy_subscription(self._subscription)
 
+    def _compatible(self) -> list[bool]:
+        """Of each publisher in the graph, whether this subscription can hear it."""
+        offered = self._node.get_publishers_info_by_topic(self.topic)
+        return [qos.compatible(publisher.qos_profile, self._subscription.qos_profile) for publisher in offered]
+
     def _on_matched(self, publishers: int) -> None:
         self._matched = publishers
-        if publishers:
-            self.incompatible = ""
         self._changed()
 
     def _on_incompatible(self, policy: str) -> None:
-        self.incompatible = policy
+        self._incompatible_policy = policy
         self._node.get_logger().error(
             f"a publisher of {self.topic} offers an incompatible {policy}: no images come from it; change its QoS, or "
             f"this node's with qos_overrides.{self.topic}.subscription"

@@ -9,8 +9,10 @@ from typing import Any
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
+    QoSCompatibility,
     QoSProfile,
     ReliabilityPolicy,
+    qos_check_compatible,
     qos_policy_name_from_kind,
 )
 
@@ -19,7 +21,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-# Humble has no such event: there the publishers are counted instead.
+# Humble has no such event: there the publishers in the graph are counted.
 HAS_MATCHED_EVENT = "matched" in inspect.signature(SubscriptionEventCallbacks.__init__).parameters
 
 
@@ -42,6 +44,11 @@ def latched() -> QoSProfile:
 def volatile() -> QoSProfile:
     """Hears publishers that do not latch, and those that do, but not what was published before."""
     return QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+
+
+def compatible(publisher: QoSProfile, subscription: QoSProfile) -> bool:
+    """Whether messages pass from one to the other."""
+    return bool(qos_check_compatible(publisher, subscription)[0] != QoSCompatibility.ERROR)
 
 
 def events(*, matched: Callable[[int], None], incompatible: Callable[[str], None]) -> SubscriptionEventCallbacks:

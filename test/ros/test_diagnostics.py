@@ -80,6 +80,8 @@ def test_incompatible_qos(tmp_path: Path) -> None:
         assert report.level == b"\2"
         assert report.message == "/robot/other: a publisher offers an incompatible RELIABILITY"
         setup.probe.node.destroy_publisher(publisher)
+        report = wait_for_camera(setup, "waiting")
+        assert report.message == "nobody publishes /robot/other; remap it to the camera's topic"
         reliable = setup.probe.node.create_publisher(Image, "other", 1)
         wait_for_camera(setup, "waiting")
         reliable.publish(frame(BLACK))
