@@ -28,7 +28,8 @@ from std_msgs.msg import Float32MultiArray
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
 from omnivla_vision.ros.node_process import NodeProcess
 from omnivla_vision.ros.probe import Probe
-from omnivla_vision.ros.transport import use_shipped_profile
+from omnivla_vision.transport.local import stay_on_this_machine
+from omnivla_vision.transport.shipped import use_shipped_profile
 
 HERE = Path(__file__).parent
 RATE_HZ = 30
@@ -169,7 +170,7 @@ def main() -> int:
     parser.add_argument("--plain-seconds", type=float, default=10.0, help="how long the plain one is (%(default)s)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
     report: dict[str, Any] = {"machine": machine(), "camera": f"640x480 rgb8, {RATE_HZ} Hz, best effort"}

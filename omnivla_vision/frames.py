@@ -27,14 +27,14 @@ class Frame(Generic[Header]):
     """One image of each camera on its way, and the goal that belongs to them if the stream brings one.
 
     `header` is carried along untouched; `stamp_ns` is its time, `received_s` is time.perf_counter(), `receive_ms` what
-    passed between the middleware's reception and that.
+    passed between the middleware's reception and that; None if the middleware does not tell.
     """
 
     images: tuple[ImageSource, ...]
     header: Header
     stamp_ns: int
     received_s: float
-    receive_ms: float = 0.0
+    receive_ms: float | None = None
     goal: GoalImage | None = None
 
 

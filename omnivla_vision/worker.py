@@ -167,7 +167,8 @@ class EncodeWorker(Generic[Header]):
 
     def _take_frame(self, frame: Frame[Header]) -> None:
         waited_ms = (time.perf_counter() - frame.received_s) * 1e3
-        stage_ms = {"receive": frame.receive_ms, "wait": waited_ms}
+        received = {} if frame.receive_ms is None else {"receive": frame.receive_ms}
+        stage_ms = {**received, "wait": waited_ms}
         if is_stale(frame.stamp_ns, now_ns=self._now_ns(), limit_s=self.max_frame_age_s):
             with self._changed:
                 self._slot.stale()

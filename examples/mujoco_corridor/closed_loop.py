@@ -21,8 +21,9 @@ from simulator import RELIABLE, Simulator
 from omnivla_vision.replay.token_bag import TokenBag
 from omnivla_vision.ros.node_process import NodeProcess
 from omnivla_vision.ros.probe import NodeTimeoutError, Probe
-from omnivla_vision.ros.transport import use_shipped_profile
 from omnivla_vision.tokens import unpack
+from omnivla_vision.transport.local import stay_on_this_machine
+from omnivla_vision.transport.shipped import use_shipped_profile
 
 NAMESPACE = "/corridor"
 STARTUP_TIMEOUT_S = 180.0
@@ -99,7 +100,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Close the loop for `seconds` of simulated time; returns the exit code: 0 only if tokens came back."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
     console = Console(stderr=True, highlight=False)
     console.print("The controller is a demonstration of the wiring, not a policy.")

@@ -24,8 +24,9 @@ from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
 from omnivla_vision.ros.node_process import NodeProcess
 from omnivla_vision.ros.probe import NodeTimeoutError, Probe
-from omnivla_vision.ros.transport import use_shipped_profile
 from omnivla_vision.tokens import DTYPES, unpack
+from omnivla_vision.transport.local import stay_on_this_machine
+from omnivla_vision.transport.shipped import use_shipped_profile
 from omnivla_vision.viz import PcaBasis, beside, save_png
 
 CAMERA_TOPIC = "/camera/image_raw/compressed"
@@ -79,7 +80,7 @@ def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None,
     frames = list(read_images(drive, CAMERA_TOPIC))
     goal = next(read_images(drive, GOAL_TOPIC))
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
     console.print(f"[bold]{preset_name}[/], [bold red]RANDOM WEIGHTS[/]: right shape, right speed, no meaning")
     node = NodeProcess(

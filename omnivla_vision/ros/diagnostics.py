@@ -44,7 +44,7 @@ class Snapshot:
     provenance: Provenance | None
     cameras: Sequence[ImageTopic]
     max_frame_age_s: float
-    transport_problem: Transport
+    transport: Transport
     message_bytes: int
 
 
@@ -97,7 +97,7 @@ def _camera_state(snapshot: Snapshot, health: Health, now: float) -> tuple[str, 
     for camera in snapshot.cameras:
         silence, age = camera.arrivals.silence_s(now), camera.arrivals.age_s or 0.0
         if silence is None:
-            return "waiting", WARN, _why_nothing_came(camera, snapshot.transport_problem)
+            return "waiting", WARN, _why_nothing_came(camera, snapshot.transport)
         if silence > SILENCE_S:
             return "stale", STALE, f"{camera.topic}: no image for {silence:.0f} s"
         if snapshot.max_frame_age_s and age > snapshot.max_frame_age_s:
@@ -153,6 +153,6 @@ def _latency(health: Health) -> Status:
 
 
 def _transport(snapshot: Snapshot) -> Status:
-    transport = snapshot.transport_problem
+    transport = snapshot.transport
     values = {"middleware": transport.rmw, "message_bytes": snapshot.message_bytes, **transport.values}
     return Status("transport", WARN if transport.advice else OK, transport.sentence, values)

@@ -30,7 +30,7 @@ class _Image:
     source: ImageSource
     header: Header
     stamp_ns: int
-    receive_ms: float
+    receive_ms: float | None
 
 
 class Inputs:
@@ -115,12 +115,11 @@ class Inputs:
             self._pairing.add(index, image, image.stamp_ns)
 
     def _image(self, message: Any, info: Any) -> _Image:
-        received_ns = int(info.get("received_timestamp") or 0)  # not every middleware knows
         return _Image(
             source=image_source(message, max_pixels=self._settings.max_image_pixels),
             header=message.header,
             stamp_ns=stamp_to_ns(message.header.stamp),
-            receive_ms=max(0.0, (time.time_ns() - received_ns) / 1e6) if received_ns else 0.0,
+            receive_ms=receive_ms(info),
         )
 
     def _on_set(self, images: Sequence[_Image]) -> None:
@@ -131,7 +130,7 @@ class Inputs:
                 header=cameras[0].header,
                 stamp_ns=cameras[0].stamp_ns,
                 received_s=time.perf_counter(),
-                receive_ms=max(image.receive_ms for image in cameras),
+                receive_ms=max((i.receive_ms for i in cameras if i.receive_ms is not None), default=None),
                 goal=GoalImage(image=goals[0].source, stamp_ns=goals[0].stamp_ns) if goals else None,
             )
         )
@@ -148,6 +147,12 @@ class Inputs:
             self._worker.refuse_goal(error)
             return
         self._worker.offer_goal(GoalImage(image=image.source, stamp_ns=image.stamp_ns))
+
+
+def receive_ms(info: Any) -> float | None:
+    """Milliseconds since the middleware received a message; None where it does not tell, as CycloneDDS does not."""
+    received_ns = int(info.get("received_timestamp") or 0)
+    return max(0.0, (time.time_ns() - received_ns) / 1e6) if received_ns else None
 
 
 def pairing(settings: VisionParameters, complete: Any) -> Pairing | None:

@@ -30,8 +30,8 @@ from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.parameters import Parameters
 from omnivla_vision.ros.program import run_node
 from omnivla_vision.ros.settings import LATCHED, VisionParameters
-from omnivla_vision.ros.transport import transport_problem
 from omnivla_vision.ros.updater import make_publisher
+from omnivla_vision.transport.examine import examine
 from omnivla_vision.worker import EncodeWorker
 
 
@@ -143,7 +143,7 @@ class VisionNode(GuardedLifecycleNode):
             provenance=encoder.provenance if encoder else None,
             cameras=tuple(inputs.cameras) if inputs else (),
             max_frame_age_s=settings.max_frame_age,
-            transport_problem=transport_problem(size, rmw=rmw, environment=os.environ),
+            transport=examine(size, rmw=rmw, environment=os.environ),
             message_bytes=size,
         )
         try:

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.resources import resource_path
-from omnivla_vision.ros.transport import use_shipped_profile
+from omnivla_vision.transport.shipped import use_shipped_profile
 
 NODE = ("-m", "omnivla_vision.ros")
 STOP_TIMEOUT_S = 30.0

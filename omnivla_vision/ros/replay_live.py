@@ -29,9 +29,10 @@ from omnivla_vision.ros.node_process import NodeProcess
 from omnivla_vision.ros.player import Played, Player, SimClock
 from omnivla_vision.ros.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.settings import COMPRESSED, RAW
-from omnivla_vision.ros.transport import use_shipped_profile
 from omnivla_vision.scheduler import FrameCounts
 from omnivla_vision.tokens import unpack
+from omnivla_vision.transport.local import stay_on_this_machine
+from omnivla_vision.transport.shipped import use_shipped_profile
 
 # A name that no robot's topics have, so that a replay on a robot stays apart from what runs there.
 NAMESPACE = "/omnivla_vision_replay"
@@ -75,7 +76,7 @@ def run_live(options: Options, live: LiveOptions) -> int:
     """
     selection = options.select()
     options.out.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
     namespace, _, node_name = (live.attach or f"{NAMESPACE}/vision_node").rpartition("/")
     with ExitStack() as stack:

@@ -19,7 +19,8 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.ros.messages import image_message
 from omnivla_vision.ros.node_process import NODE, NodeProcess
 from omnivla_vision.ros.probe import Probe
-from omnivla_vision.ros.transport import use_shipped_profile
+from omnivla_vision.transport.local import VARIABLES
+from omnivla_vision.transport.shipped import use_shipped_profile
 from test.encoders import random_encoder
 from test.ros.control import Control
 
@@ -34,7 +35,7 @@ CONSTANT_NODE = str(Path(__file__).parents[2] / "benchmarks" / "constant_node.py
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in Path(item.fspath).parents:  # pytest 6 has no item.path
             item.add_marker(pytest.mark.ros)
 
 
@@ -44,7 +45,7 @@ def ros_environment() -> None:
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     # Another checkout on this machine names another base.
     os.environ["ROS_DOMAIN_ID"] = str(int(os.environ.get("TEST_DOMAIN_BASE", "60")) + worker)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.update(VARIABLES)
     use_shipped_profile(os.environ)
 
 
@@ -87,6 +88,7 @@ def running(
     camera_transport: str = "raw",
     goal_transport: str = "raw",
     params_file: Path | None = None,
+    wrapper: tuple[str, ...] = (),
     **parameters: object,
 ) -> Iterator[Setup]:
     """Start a node with the small preset and wait until it is connected.
@@ -96,6 +98,7 @@ def running(
         stays: the node must still run at the end.
         encode_ms: replace the network by a constant that takes this long.
         load_ms: and its loading this long.
+        wrapper: a Python program that runs the node's.
         parameters: as keywords, with two underscores for a dot.
     """
     given = {
@@ -105,13 +108,14 @@ def running(
     }
     given |= {"image_transport": camera_transport, "goal_image_transport": goal_transport}
     given = {name: value for name, value in given.items() if value is not None}
+    program = NODE if encode_ms is None else (CONSTANT_NODE, f"--encode-ms={encode_ms}", f"--load-ms={load_ms}")
     node = NodeProcess(
         parameters=given,
         remappings=[f"__ns:={namespace}", *remappings],
         log=log,
         environment=environment,
         params_file=params_file,
-        program=NODE if encode_ms is None else (CONSTANT_NODE, f"--encode-ms={encode_ms}", f"--load-ms={load_ms}"),
+        program=(*wrapper, *program),
     )
     with (
         node,

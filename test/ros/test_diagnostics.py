@@ -21,8 +21,8 @@ from omnivla_vision.ros import diagnostics
 from omnivla_vision.ros.camera import ImageTopic
 from omnivla_vision.ros.diagnostics import NAMES, Snapshot
 from omnivla_vision.ros.lifecycle import ACTIVE
-from omnivla_vision.ros.transport import profile_variable
 from omnivla_vision.transport.examine import examine
+from omnivla_vision.transport.fastdds import profile_variable
 from test.ros.conftest import Setup, encode_one, frame, running
 
 BLACK: NDArray[np.uint8] = np.zeros((48, 64, 3), np.uint8)
@@ -155,7 +155,7 @@ def test_what_is_said_of_the_transport_is_of_the_middleware_in_use(rmw: str, wor
         provenance=None,
         cameras=[cast(ImageTopic, camera)],
         max_frame_age_s=0.0,
-        transport_problem=transport,
+        transport=transport,
         message_bytes=1179648,
     )
     health = cast(Health, SimpleNamespace(camera_problem=""))

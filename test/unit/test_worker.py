@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -189,3 +190,13 @@ def test_a_clock_that_jumps_back_gives_up_the_frame_that_waits(owner: Owner) -> 
     owner.gate.set()
     owner.settle(2)
     assert (owner.counts.published, owner.counts.stale) == (1, 1)
+
+
+@pytest.mark.parametrize("receive_ms", [None, 0.25])
+def test_a_stage_that_was_not_measured_is_left_out(owner: Owner, receive_ms: float | None) -> None:
+    """A middleware that does not tell when it received a message did not receive it in no time."""
+    owner.worker.offer(replace(frame(1), receive_ms=receive_ms))
+    owner.settle(1)
+    stages = owner.results[0].tokens.stage_ms
+    assert stages.get("receive") == receive_ms
+    assert [stages] == list(owner.worker.health.stage_ms)
