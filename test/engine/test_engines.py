@@ -25,10 +25,14 @@ from omnivla_vision.presets import Preset
 
 from .conftest import FINGERPRINT
 
-CASES = [(name, precision) for name in ENGINES for precision in get_backend(name).PRECISIONS]
+CASES = [
+    pytest.param((name, precision), id=f"{name}-{precision}", marks=[pytest.mark.slow] if name == "inductor" else [])
+    for name in ENGINES
+    for precision in get_backend(name).PRECISIONS
+]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
+@pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> tuple[str, str]:
     name, precision = request.param
     lacking = get_backend(name).missing(precision)
