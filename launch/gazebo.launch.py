@@ -1,11 +1,16 @@
 """Start Gazebo with the corridor world, its bridges, and the vision node on simulated time."""
 
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
+
+# A path and no substitution: so --show-args lists also the arguments that are passed on.
+VISION = str(Path(__file__).with_name("vision.launch.py"))
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -51,7 +56,7 @@ def generate_launch_description() -> LaunchDescription:
                 output="screen",
             ),
             IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(PathJoinSubstitution([here, "launch", "vision.launch.py"])),
+                PythonLaunchDescriptionSource(VISION),
                 launch_arguments={"namespace": namespace, "use_sim_time": "true"}.items(),
             ),
         ]

@@ -1,16 +1,19 @@
 """Connect the vision node to the topics of Isaac Sim's ROS 2 bridge, on simulated time. Isaac Sim is started apart."""
 
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import SetRemap
-from launch_ros.substitutions import FindPackageShare
+
+# A path and no substitution: so --show-args lists also the arguments that are passed on.
+VISION = str(Path(__file__).with_name("vision.launch.py"))
 
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the launch: the node, with Isaac Sim's names for its topics."""
-    vision = PathJoinSubstitution([FindPackageShare("omnivla_vision"), "launch", "vision.launch.py"])
     return LaunchDescription(
         [
             DeclareLaunchArgument(
@@ -23,7 +26,7 @@ def generate_launch_description() -> LaunchDescription:
                     SetRemap("image_raw", LaunchConfiguration("image_topic")),
                     SetRemap("goal_image", LaunchConfiguration("goal_topic")),
                     IncludeLaunchDescription(
-                        PythonLaunchDescriptionSource(vision),
+                        PythonLaunchDescriptionSource(VISION),
                         launch_arguments={
                             "namespace": LaunchConfiguration("namespace"),
                             "use_sim_time": "true",

@@ -111,7 +111,13 @@ class Parameters:
 
 def _wrong_type(name: str, value: Any, default: Any) -> str:
     found, expected = (Parameter.Type.from_parameter_value(v).name.lower().replace("_", " ") for v in (value, default))
-    return "" if found == expected else f"parameter {name}: found {value!r}, a {found}; expected a {expected}"
+    if found == expected:
+        return ""
+    return f"parameter {name}: found {value!r}, {_with_article(found)}; expected {_with_article(expected)}"
+
+
+def _with_article(noun: str) -> str:
+    return noun if noun == "not set" else f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _ros(value: Any) -> Any:

@@ -63,6 +63,11 @@ class Setup:
     def wait_for_state(self, state: str) -> None:
         self.wait_for(lambda: self.probe.diagnostics("node").get("state") == state, f"state {state}")
 
+    @property
+    def states(self) -> list[str]:
+        """Every lifecycle state reported so far; diagnostic_updater's first statuses name none."""
+        return [pair.value for report in self.probe.reports["node"] for pair in report.values if pair.key == "state"]
+
     def counts(self) -> dict[str, int]:
         """The newest frame counts."""
         return {key: int(value) for key, value in self.probe.diagnostics("frames").items()}

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +37,8 @@ sys.exit(service.run())
 
 
 @contextmanager
-def launched(file: str, log: Path, *arguments: str) -> Iterator[Probe]:
-    """Run a launch file as `ros2 launch` does, with the small preset."""
+def launched(file: str, log: Path, *arguments: str, interrupts: int = 1) -> Iterator[Probe]:
+    """Run a launch file as `ros2 launch` does, with the small preset; at the end press Ctrl-C so many times."""
     params_file = log.with_name("params.yaml")
     text = resource_path("config/vision.yaml").read_text()
     small = text.replace('preset: ""', "preset: small").replace("engine: auto", "engine: eager")
@@ -63,8 +64,10 @@ def launched(file: str, log: Path, *arguments: str) -> Iterator[Probe]:
             assert process.poll() is None, log.read_text()
             yield probe
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        for _ in range(interrupts):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.1)
         process.wait(60)
 
 
@@ -103,3 +106,26 @@ def test_policy_stub(tmp_path: Path) -> None:
         probe.wait_for(
             lambda: "float16 of weights: random" in log.read_text(), what="the policy's report", timeout_s=TIMEOUT_S
         )
+
+
+@pytest.mark.parametrize("file", ["policy_stub", "gazebo", "isaac"])
+def test_show_args_lists_what_is_passed_on(file: str) -> None:
+    from launch import LaunchContext
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    def arguments(name: str) -> set[str]:
+        source = PythonLaunchDescriptionSource(str(resource_path(f"launch/{name}.launch.py")))
+        return {found.name for found in source.get_launch_description(LaunchContext()).get_launch_arguments()}
+
+    assert {"params_file", "checkpoint", "use_respawn"} <= arguments("vision") <= arguments(file)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_reaches_the_node_twice(tmp_path: Path, count: int) -> None:
+    """The terminal signals the whole group, and launch forwards it; a person may press it again."""
+    log = tmp_path / "log"
+    with launched("policy_stub.launch.py", log, interrupts=count) as probe:
+        encode_one(probe, frame(np.zeros((48, 64, 3), np.uint8)))
+    text = log.read_text()
+    assert text.count("process has finished cleanly") == 2, text
+    assert "Traceback" not in text
