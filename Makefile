@@ -26,6 +26,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 # Nodes of the demo and of the tests must not meet those of a robot on the same network.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+# The same for Humble.
+export ROS_LOCALHOST_ONLY := 1
 
 # .venv brings its own ROS. Another one, from a sourced setup.bash or another environment's Python, must not mix in.
 # Its one middleware is Fast DDS.
