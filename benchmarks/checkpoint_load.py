@@ -74,9 +74,9 @@ def write_folder(folder: Path, *, holes: bool = False) -> None:
 
 def vision_entries(*, holes: bool) -> Iterator[Entry]:
     """Both encoders whole, as far as they have blocks and a norm, and the projector."""
-    from omnivla_vision.presets import get_preset
-    from omnivla_vision.projector import Projector, projector_widths
-    from omnivla_vision.vit import VisionTransformer
+    from omnivla_vision.network.presets import get_preset
+    from omnivla_vision.network.projector import Projector, projector_widths
+    from omnivla_vision.network.vit import VisionTransformer
 
     preset = get_preset("dinosiglip-224")
     with torch.device("meta"):
@@ -133,7 +133,7 @@ def executed_names(folder: Path) -> list[str]:
     """The keys of the tensors that the network executes."""
     from omnivla_vision.checkpoint.huggingface import read_folder
     from omnivla_vision.checkpoint.plan import plan_backbone
-    from omnivla_vision.presets import get_preset
+    from omnivla_vision.network.presets import get_preset
 
     return [source.key for source in plan_backbone(read_folder(folder), get_preset("dinosiglip-224")).values()]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.engine.base import Entry
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.spec import Preset
 
 
 class ConstantEngine:

@@ -11,7 +11,7 @@ from typing import Any
 from constant_encoder import constant_encoder
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.presets import DEFAULT_PRESET, get_preset
+from omnivla_vision.network.presets import DEFAULT_PRESET, get_preset
 from omnivla_vision.ros.node import main
 from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.settings import VisionParameters

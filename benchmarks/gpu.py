@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from omnivla_vision.backbone import Backbone, build_backbone
 from omnivla_vision.bench.work import matrix_roof, operations
 from omnivla_vision.engine import machine, parity
 from omnivla_vision.engine.base import EngineSpec
@@ -24,9 +23,10 @@ from omnivla_vision.engine.cuda_graph import CudaGraph
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import Graph, example_inputs
 from omnivla_vision.engine.parity import LIMITS
-from omnivla_vision.preprocess import Preprocessor
-from omnivla_vision.presets import Preset, get_preset
-from omnivla_vision.random_weights import fill_random
+from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.network.backbone import Backbone, build_backbone
+from omnivla_vision.network.presets import Preset, get_preset
+from omnivla_vision.network.random_weights import fill_random
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"

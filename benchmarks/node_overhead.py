@@ -25,9 +25,9 @@ from omnivla_vision.msg import VisualTokens
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32MultiArray
 
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.drive.probe import Probe
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.probe import Probe
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
 

@@ -21,7 +21,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32MultiArray, MultiArrayDimension
 
-from omnivla_vision.presets import get_preset
+from omnivla_vision.network.presets import get_preset
 
 
 class PlainNode(Node):

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omnivla_vision.preprocess import Preprocessor
-from omnivla_vision.presets import get_preset
+from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.network.presets import get_preset
 
 CAMERAS = {"VGA": (480, 640), "1080p": (1080, 1920)}
 

@@ -23,11 +23,11 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from omnivla_vision.loading import EncoderOptions, encoder_of
-from omnivla_vision.presets import HALF, EncoderSpec, Preset
+from omnivla_vision.network.presets import HALF, EncoderSpec, Preset
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE, Bag
 from omnivla_vision.replay.baseline import BaselineBuilder
+from omnivla_vision.replay.decoding import standard_types
 from omnivla_vision.replay.exact import ExactReplay
-from omnivla_vision.replay.frames import standard_types
 from omnivla_vision.replay.measure import segments
 from omnivla_vision.replay.report.page import write_report
 from omnivla_vision.replay.selection import select

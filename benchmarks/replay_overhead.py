@@ -22,10 +22,10 @@ import torch
 
 from omnivla_vision.goal import Goal
 from omnivla_vision.loading import EncoderOptions, encoder_of
-from omnivla_vision.presets import PRESETS, get_preset
+from omnivla_vision.network.presets import PRESETS, get_preset
 from omnivla_vision.replay.bag import Bag
+from omnivla_vision.replay.decoding import read_images
 from omnivla_vision.replay.exact import ExactReplay
-from omnivla_vision.replay.frames import read_images
 from omnivla_vision.replay.selection import select
 from omnivla_vision.replay.token_bag import TokenBag
 from omnivla_vision.resources import resource_path

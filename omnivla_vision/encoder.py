@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,10 +14,12 @@ from torch import Tensor
 from omnivla_vision.engine.base import Engine
 from omnivla_vision.errors import VisionError
 from omnivla_vision.goal import EncodedGoal, Goal
-from omnivla_vision.layout import TokenLayout, token_layout
-from omnivla_vision.preprocess import Preprocessor
-from omnivla_vision.projector import Projector
-from omnivla_vision.spec import Preset
+from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.network.projector import Projector
+from omnivla_vision.network.spec import Preset
+from omnivla_vision.tokens.layout import token_layout
+from omnivla_vision.tokens.provenance import Provenance
+from omnivla_vision.tokens.token_set import TokenSet
 
 Image = NDArray[np.uint8]
 GOAL = "goal"
@@ -26,49 +27,6 @@ GOAL = "goal"
 
 class ImageCountError(VisionError):
     """An encoder was given more or fewer images than it has cameras, or a goal although it takes none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """What computed a set of tokens. `weights` is "random" or "checkpoint"; `fingerprint` identifies them."""
-
-    preset: str
-    weights: str
-    fingerprint: str
-    preprocessing_id: str
-    engine: str
-    precision: str
-    notice: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenSet:
-    """Tokens of one frame: those of the cameras' images, then the goal's.
-
-    Without a goal its rows are zeros, in projected space too, and `goal` is None.
-
-    Attributes:
-        blocks: float32 [rows, layout.width] each, not yet joined: who packs them need not join them first.
-        fused_blocks: the same before the projector; in fused space, `blocks` themselves.
-        stage_ms: the milliseconds of each stage.
-    """
-
-    blocks: tuple[Tensor, ...]
-    fused_blocks: tuple[Tensor, ...]
-    layout: TokenLayout
-    goal: Goal | None
-    provenance: Provenance
-    stage_ms: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def tokens(self) -> Tensor:
-        """float32 [layout.rows, layout.width]; joined anew each time."""
-        return torch.cat(self.blocks)
-
-    @property
-    def fused(self) -> Tensor:
-        """float32 [layout.rows, width before the projector]; joined anew each time."""
-        return torch.cat(self.fused_blocks)
 
 
 class VisionEncoder:

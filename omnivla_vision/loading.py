@@ -12,7 +12,7 @@ from omnivla_vision.engine.base import Engine
 from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.select import AUTO, build_engine
 from omnivla_vision.errors import VisionError
-from omnivla_vision.layout import FUSED, PROJECTED, SPACES
+from omnivla_vision.tokens.layout import FUSED, PROJECTED, SPACES
 from omnivla_vision.weights import Weights, open_weights
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from omnivla_vision.backbone import Backbone, build_backbone
 from omnivla_vision.checkpoint import load_checkpoint
-from omnivla_vision.presets import DEFAULT_PRESET, get_preset
-from omnivla_vision.projector import Projector, build_projector, projector_widths
-from omnivla_vision.random_weights import fill_random
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.backbone import Backbone, build_backbone
+from omnivla_vision.network.presets import DEFAULT_PRESET, get_preset
+from omnivla_vision.network.projector import Projector, build_projector, projector_widths
+from omnivla_vision.network.random_weights import fill_random
+from omnivla_vision.network.spec import Preset
 
 RANDOM = "random"
 CHECKPOINT = "checkpoint"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnivla_vision.image_files import read_rgb
+from omnivla_vision.images.files import read_rgb
 from omnivla_vision.resources import resource_path
 
 

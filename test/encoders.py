@@ -6,8 +6,8 @@ from typing import Any
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.loading import EncoderOptions, encoder_of
-from omnivla_vision.presets import get_preset
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.spec import Preset
 from omnivla_vision.weights import random_weights
 
 

@@ -19,8 +19,8 @@ from rich.console import Console
 from simulator import RELIABLE, Simulator
 
 from omnivla_vision.replay.token_bag import TokenBag
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.probe import NodeTimeoutError, Probe
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
 from omnivla_vision.tokens import unpack
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from omnivla_vision.viz import save_png
+from omnivla_vision.tokens.pictures import save_png
 
 WIDTH, ROW, MARGIN, LABELS, NUMBERS = 1000, 30, 24, 250, 190
 INK, PALE = (32, 40, 48), (106, 118, 130)

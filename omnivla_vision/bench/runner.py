@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import IO, Any, cast
 
+from omnivla_vision.bench.measure_one import Job, command, job_preset
 from omnivla_vision.bench.work import operations
-from omnivla_vision.bench.worker import Job, command, job_preset
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.start import ENGINES, get_backend
 from omnivla_vision.errors import VisionError

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omnivla_vision.presets import Preset
+from omnivla_vision.network.presets import Preset
 
 
 class TimmPair:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from omnivla_vision.engine import onednn
 from omnivla_vision.engine.onednn import activation_dtype
 from omnivla_vision.engine.packed import PackedInt8Linear, PackedLinear, quantize, quantize_rows
-from omnivla_vision.presets import EncoderSpec, Preset
-from omnivla_vision.vit import VisionTransformer
+from omnivla_vision.network.presets import EncoderSpec, Preset
+from omnivla_vision.network.vit import VisionTransformer
 
 # Rows, inputs, outputs: the shapes of the two ViTs' layers, and two large squares.
 CPU_SHAPES = ((261, 1024, 4096), (261, 4096, 1024), (256, 1152, 4304), (256, 4304, 1152), (1024,) * 3, (2048,) * 3)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from omnivla_vision.checkpoint.errors import FilmError, MissingTensorError, UnexpectedTensorError
 from omnivla_vision.checkpoint.stored import Source
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.spec import Preset
 
 T = TypeVar("T", bound=Source)
 

@@ -8,7 +8,7 @@ from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import HubError
 from omnivla_vision.checkpoint.identify import preset_of_timm_ids
 from omnivla_vision.checkpoint.timm_files import WEIGHTS, read_files
-from omnivla_vision.presets import PRESETS, TIMM_PREFIX, get_preset
+from omnivla_vision.network.presets import PRESETS, TIMM_PREFIX, get_preset
 
 PREFIX = "hub:"
 

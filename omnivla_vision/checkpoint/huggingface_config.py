@@ -14,8 +14,8 @@ from omnivla_vision.checkpoint.errors import ConfigError
 from omnivla_vision.checkpoint.identify import PRISMATIC_IDS, preset_of_timm_ids
 from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.errors import VisionError
-from omnivla_vision.presets import get_preset
-from omnivla_vision.spec import EncoderSpec, Interpolation, Preset, Resize, Strategy, Triple
+from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.spec import EncoderSpec, Interpolation, Preset, Resize, Strategy, Triple
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 # PIL's constants, which torchvision's parameters hold.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, UnknownFormatError
 from omnivla_vision.checkpoint.stored import Source
-from omnivla_vision.presets import DEFAULT_PRESET, PRESETS, TIMM_PREFIX, get_preset
-from omnivla_vision.spec import EncoderSpec, Preset
+from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS, TIMM_PREFIX, get_preset
+from omnivla_vision.network.spec import EncoderSpec, Preset
 
 # Prismatic's `vision_backbone_id`, from `configuration_prismatic.py` of OpenVLA.
 PRISMATIC_IDS = {

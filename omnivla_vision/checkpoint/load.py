@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from omnivla_vision.backbone import Backbone, backbone_shell
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.detect import open_checkpoint
 from omnivla_vision.checkpoint.errors import MissingEncodersError, MissingProjectorError, PresetConflictError
@@ -23,9 +22,10 @@ from omnivla_vision.checkpoint.mapped import FileStates
 from omnivla_vision.checkpoint.plan import check_projector_width, plan_backbone, plan_projector
 from omnivla_vision.checkpoint.positions import ResampledPositions
 from omnivla_vision.checkpoint.stored import Source, read_source
-from omnivla_vision.presets import get_preset
-from omnivla_vision.projector import Projector, load_projector
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.backbone import Backbone, backbone_shell
+from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.projector import Projector, load_projector
+from omnivla_vision.network.spec import Preset
 
 # Reading, hashing and checking run outside Python's lock; more threads than this only fight for memory bandwidth.
 _MAX_THREADS = 4

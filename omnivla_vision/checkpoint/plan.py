@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from omnivla_vision.backbone import backbone_shell
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import (
     EncoderCountError,
@@ -19,8 +18,9 @@ from omnivla_vision.checkpoint.errors import (
 )
 from omnivla_vision.checkpoint.positions import resample
 from omnivla_vision.checkpoint.stored import Source, check_dtype
-from omnivla_vision.projector import projector_widths
-from omnivla_vision.spec import EncoderSpec, Preset
+from omnivla_vision.network.backbone import backbone_shell
+from omnivla_vision.network.projector import projector_widths
+from omnivla_vision.network.spec import EncoderSpec, Preset
 
 # What timm's models have behind the block whose output is taken. Never read.
 _BEHIND = re.compile(r"^(norm|fc_norm|attn_pool|head|head_drop)\.")

@@ -12,8 +12,8 @@ from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, ConfigErr
 from omnivla_vision.checkpoint.identify import PRISMATIC_IDS
 from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.checkpoint.stored import StoredTensor
-from omnivla_vision.presets import get_preset, native_normalization
-from omnivla_vision.spec import Preset, Strategy
+from omnivla_vision.network.presets import get_preset, native_normalization
+from omnivla_vision.network.spec import Preset, Strategy
 
 CHECKPOINTS, LATEST = "checkpoints", "latest-checkpoint.pt"
 PREFIXES = {"featurizer.": 0, "dino_featurizer.": 0, "siglip_featurizer.": 1, "clip_featurizer.": 1}

@@ -14,8 +14,8 @@ from omnivla_vision.checkpoint.identify import preset_of_timm_ids
 from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.checkpoint.prismatic import configure_native
 from omnivla_vision.checkpoint.safetensors_file import read_header
-from omnivla_vision.presets import PRESETS
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.presets import PRESETS
+from omnivla_vision.network.spec import Preset
 
 WEIGHTS = "model.safetensors"
 # Where huggingface_hub keeps a download of timm/ID.

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnivla_vision.presets import DEFAULT_PRESET, PRESETS
+from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
     from omnivla_vision.bench.chart import draw
+    from omnivla_vision.bench.measure_one import Job
     from omnivla_vision.bench.runner import Plan
     from omnivla_vision.bench.runner import run as measure
-    from omnivla_vision.bench.worker import Job
     from omnivla_vision.engine.start import get_backend
     from omnivla_vision.engine.store import default_store
     from omnivla_vision.progress import CountColumn, CountedProgress

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnivla_vision.presets import DEFAULT_PRESET, PRESETS
+from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -40,7 +40,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Play, report, and judge."""
     # Here and not above: ROS and torch take seconds to import, and --help should not.
-    from omnivla_vision.ros.demo import run_demo
+    from omnivla_vision.ros.drive.demo import run_demo
 
     return run_demo(
         preset_name=arguments.preset, seconds=arguments.seconds, json_file=arguments.json, folder=arguments.out

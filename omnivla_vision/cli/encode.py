@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnivla_vision.cli.options import add_encoder_options, load
-from omnivla_vision.tokens import DTYPES
+from omnivla_vision.tokens.packing import DTYPES
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     from safetensors.torch import save_file
 
     from omnivla_vision.goal import Goal
-    from omnivla_vision.image_files import read_rgb
-    from omnivla_vision.tokens import pack, unpack_torch
+    from omnivla_vision.images.files import read_rgb
+    from omnivla_vision.tokens.packing import pack, unpack_torch
 
     current = read_rgb(arguments.image)
     goal = Goal(rgb=read_rgb(arguments.goal)) if arguments.goal else None

@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = Options(**{name: getattr(arguments, name) for name in Options.names()})
     if arguments.mode == "exact":
         return run_exact(options, load(arguments).encoder)
-    from omnivla_vision.ros.replay_live import LiveOptions, run_live
+    from omnivla_vision.ros.drive.replay_live import LiveOptions, run_live
 
     live = LiveOptions(
         rate=arguments.rate,

@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.errors import VisionError
-from omnivla_vision.presets import Preset
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
 
 # What the engine is fed: normalized float32 stacks, or resized pixels that its graph normalizes.
 Entry = Literal["stack", "uint8"]

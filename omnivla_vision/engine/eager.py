@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec, Entry
 from omnivla_vision.engine.fold import folded_shell
 from omnivla_vision.engine.graph import Graph
+from omnivla_vision.network.backbone import Backbone
 
 NAME = "eager"
 PRECISIONS = ("float32", "bfloat16", "float16")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omnivla_vision.backbone import Backbone
-from omnivla_vision.presets import Preset
-from omnivla_vision.vit import Attention, LayerScale
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
+from omnivla_vision.network.vit import Attention, LayerScale
 
 
 def fold(backbone: Backbone) -> Backbone:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine.base import EngineSpec
-from omnivla_vision.presets import InputStack
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import InputStack
 
 # Raise it when the numbers that a graph computes change: bundles of older graphs are then not found any more.
 GRAPH_VERSION = 1

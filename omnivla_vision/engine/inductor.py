@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch import _inductor as inductor  # its ahead-of-time functions have no public name
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec, EngineUnavailableError, Entry
 from omnivla_vision.engine.cuda_graph import CudaGraph
 from omnivla_vision.engine.graph import Graph, example_inputs
+from omnivla_vision.network.backbone import Backbone
 
 NAME = "inductor"
 PRECISIONS = ("float32", "bfloat16", "float16")

@@ -16,13 +16,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec, Entry
 from omnivla_vision.engine.fold import folded_shell
 from omnivla_vision.engine.graph import Graph
 from omnivla_vision.engine.packed import PackedBlock, PackedInt8Linear, PackedLinear, quantize_rows
-from omnivla_vision.vit import Block, VisionTransformer
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.vit import Block, VisionTransformer
 
 NAME = "onednn"
 PRECISIONS = ("float32", "bfloat16", "int8")

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec, EngineUnavailableError, Entry
 from omnivla_vision.engine.graph import Graph, example_inputs
+from omnivla_vision.network.backbone import Backbone
 
 NAME = "onnxruntime"
 PRECISIONS = ("float32", "float16", "int8")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omnivla_vision.vit import Block
+from omnivla_vision.network.vit import Block
 
 INT8_MAX = 127
 UINT8_MAX = 255

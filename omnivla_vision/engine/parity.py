@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine.base import Engine, EngineError, EngineSpec
-from omnivla_vision.image_files import read_rgb
-from omnivla_vision.preprocess import Preprocessor
-from omnivla_vision.presets import Preset
+from omnivla_vision.images.files import read_rgb
+from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
 from omnivla_vision.resources import resource_path
 
 Image = NDArray[np.uint8]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import (
     PRECISIONS,
@@ -21,7 +20,8 @@ from omnivla_vision.engine.base import (
 )
 from omnivla_vision.engine.start import ENGINES, get_backend, start
 from omnivla_vision.engine.store import BundleStore, default_store
-from omnivla_vision.presets import Preset
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
 
 logger = logging.getLogger(__name__)
 

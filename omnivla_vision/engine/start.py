@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import machine, parity
 from omnivla_vision.engine.base import (
     Backend,
@@ -27,12 +26,13 @@ from omnivla_vision.engine.base import (
     UnknownEngineError,
 )
 from omnivla_vision.engine.bundle import Bundle, check
+from omnivla_vision.engine.fit import require_memory
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import GRAPH_VERSION
-from omnivla_vision.engine.memory import require_memory
 from omnivla_vision.engine.parity import EncoderParity
 from omnivla_vision.engine.store import BundleStore
-from omnivla_vision.presets import Preset
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
 
 logger = logging.getLogger(__name__)
 

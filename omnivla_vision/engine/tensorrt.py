@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine.base import EngineError, EngineSpec, Entry
 from omnivla_vision.engine.cuda_graph import CudaGraph
 from omnivla_vision.engine.graph import Graph, example_inputs
+from omnivla_vision.network.backbone import Backbone
 
 NAME = "tensorrt"
 PRECISIONS = ("float32", "bfloat16", "float16")

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from omnivla_vision.encoder import Provenance
 from omnivla_vision.errors import VisionError
 from omnivla_vision.replay.measure import EncodedFrame, Features, Segment, mean_norm
 from omnivla_vision.replay.sampling import EvenlySpaced
+from omnivla_vision.tokens.provenance import Provenance
 
 FORMAT = "omnivla_vision replay baseline 1"
 # Tokens are kept of so many frames at most, and so many of each: 4 MB for OmniVLA's pair.

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.encoder import TokenSet, VisionEncoder
+from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
+from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.replay.camera_clock import CameraClock
 from omnivla_vision.replay.measure import EncodedFrame, Measurements, Sink, segments
 from omnivla_vision.replay.prefetch import Prefetch
@@ -19,7 +20,7 @@ from omnivla_vision.replay.result import GoalChange, Replay
 from omnivla_vision.replay.selection import Selection
 from omnivla_vision.replay.steps import Step, read_steps
 from omnivla_vision.replay.token_bag import TokenBag
-from omnivla_vision.scheduler import FrameCounts
+from omnivla_vision.tokens.token_set import TokenSet
 
 # So many reasons for rejected frames are kept; the others are counted.
 PROBLEMS = 5

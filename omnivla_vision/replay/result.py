@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.encoder import Provenance
+from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.replay.camera_clock import CameraClock
 from omnivla_vision.replay.measure import FrameRow, Measurements
 from omnivla_vision.replay.selection import Selection
-from omnivla_vision.scheduler import FrameCounts
+from omnivla_vision.tokens.provenance import Provenance
 
 
 @dataclass(frozen=True, kw_only=True)

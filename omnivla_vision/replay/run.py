@@ -14,7 +14,7 @@ from rich.text import Text
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
-from omnivla_vision.image_files import read_rgb
+from omnivla_vision.images.files import read_rgb
 from omnivla_vision.progress import CountColumn, CountedProgress
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.baseline import Baseline, BaselineBuilder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omnivla_vision.encoder import stage
 from omnivla_vision.replay.bag import Bag, Record
-from omnivla_vision.replay.frames import BagFrame, FrameUndecodableError, decode
+from omnivla_vision.replay.decoding import BagFrame, FrameUndecodableError, decode
 from omnivla_vision.replay.selection import EmptyWindowError, Selection
 
 

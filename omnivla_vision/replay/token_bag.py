@@ -13,11 +13,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from omnivla_vision.encoder import TokenSet
 from omnivla_vision.replay.bag import Record
 from omnivla_vision.resources import resource_path
-from omnivla_vision.token_fields import constant_fields
-from omnivla_vision.tokens import pack
+from omnivla_vision.tokens.fields import constant_fields
+from omnivla_vision.tokens.packing import pack
+from omnivla_vision.tokens.token_set import TokenSet
 
 TOKENS_TYPE = "omnivla_vision/msg/VisualTokens"
 TOKENS_TOPIC = "/vision_node/tokens"

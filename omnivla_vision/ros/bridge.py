@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from omnivla_vision.images import UndecodableImageError, check_size
+from omnivla_vision.images.raw import UndecodableImageError, check_size
 
 
 @cache

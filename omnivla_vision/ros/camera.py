@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from omnivla_vision.arrivals import Arrivals
+from omnivla_vision.live.arrivals import Arrivals
 from omnivla_vision.ros import qos
 from omnivla_vision.ros.settings import COMPRESSED
 

@@ -12,10 +12,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.frames import Result
+from omnivla_vision.live.frames import Result
 from omnivla_vision.ros.messages import image_message
 from omnivla_vision.ros.settings import VisionParameters
-from omnivla_vision.viz import PcaBasis, beside, goal_similarity, heat_map
+from omnivla_vision.tokens.pictures import PcaBasis, beside, goal_similarity, heat_map
 
 Features = NDArray[np.floating]
 

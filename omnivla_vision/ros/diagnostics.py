@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from omnivla_vision.encoder import Provenance
-from omnivla_vision.frames import Health
-from omnivla_vision.memory import resident_bytes
+from omnivla_vision.live.frames import Health
+from omnivla_vision.live.memory import resident_bytes
 from omnivla_vision.ros.camera import ImageTopic
 from omnivla_vision.ros.lifecycle import ACTIVE
+from omnivla_vision.tokens.provenance import Provenance
 from omnivla_vision.transport.finding import Transport
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE

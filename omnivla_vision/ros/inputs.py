@@ -13,14 +13,14 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 
-from omnivla_vision.frames import Frame, GoalImage
-from omnivla_vision.images import ImageError, ImageSource
+from omnivla_vision.images.raw import ImageError, ImageSource
+from omnivla_vision.live.frames import Frame, GoalImage
+from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.ros import qos
 from omnivla_vision.ros.camera import ImageTopic, typed_topic
 from omnivla_vision.ros.messages import image_source, stamp_to_ns
 from omnivla_vision.ros.pairing import Pairing
 from omnivla_vision.ros.settings import EXACT, LATCHED, VisionParameters
-from omnivla_vision.worker import EncodeWorker
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,17 +9,17 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs import msg as sensor_msgs
 
-from omnivla_vision import compressed, images
-from omnivla_vision.encodings import DEPTH, ENCODINGS
 from omnivla_vision.goal import Goal
-from omnivla_vision.images import ImageSource
+from omnivla_vision.images import compressed
+from omnivla_vision.images.encodings import DEPTH, ENCODINGS
+from omnivla_vision.images.raw import ImageError, ImageSource, RawImage
 from omnivla_vision.msg import GoalStatus
 from omnivla_vision.ros import bridge
 
 NS_PER_S = 1_000_000_000
 
 
-class InvalidStampError(images.ImageError):
+class InvalidStampError(ImageError):
     """A header's stamp is not a time."""
 
 
@@ -27,7 +27,7 @@ def image_source(message: sensor_msgs.Image | sensor_msgs.CompressedImage, *, ma
     """An image message as the core sees it; its bytes are not copied."""
     if isinstance(message, sensor_msgs.CompressedImage):
         return compressed.CompressedImage(data=message.data, format=message.format, max_pixels=max_pixels)
-    raw = images.RawImage(
+    raw = RawImage(
         data=message.data,
         height=message.height,
         width=message.width,

@@ -16,23 +16,23 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.frames import Callbacks
 from omnivla_vision.goal import Goal
-from omnivla_vision.image_files import read_rgb
-from omnivla_vision.memory import keep_freed_memory, return_memory, use_one_heap
+from omnivla_vision.images.files import read_rgb
+from omnivla_vision.live.frames import Callbacks
+from omnivla_vision.live.memory import keep_freed_memory, return_memory, use_one_heap
+from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.ros import signals
 from omnivla_vision.ros.diagnostics import Snapshot, report
 from omnivla_vision.ros.heartbeat import Heartbeat
 from omnivla_vision.ros.inputs import Inputs, pairing
 from omnivla_vision.ros.lifecycle import UNCONFIGURED, GuardedLifecycleNode
-from omnivla_vision.ros.loading import LoadEncoder, load_encoder
 from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.parameters import Parameters
 from omnivla_vision.ros.program import run_node
 from omnivla_vision.ros.settings import LATCHED, VisionParameters
+from omnivla_vision.ros.start_encoder import LoadEncoder, load_encoder
 from omnivla_vision.ros.updater import make_publisher
 from omnivla_vision.transport.examine import examine
-from omnivla_vision.worker import EncodeWorker
 
 
 class VisionNode(GuardedLifecycleNode):

@@ -9,15 +9,15 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.frames import Result
 from omnivla_vision.goal import Goal
+from omnivla_vision.live.frames import Result
 from omnivla_vision.msg import GoalStatus, VisualTokens
 from omnivla_vision.ros import qos
 from omnivla_vision.ros.debug import DebugPictures
 from omnivla_vision.ros.messages import goal_status
 from omnivla_vision.ros.settings import VisionParameters
 from omnivla_vision.ros.token_messages import TokenMessages
-from omnivla_vision.tokens import DTYPES
+from omnivla_vision.tokens.packing import DTYPES
 
 
 class Outputs:

@@ -9,10 +9,10 @@ from typing import Any
 
 from omnivla_vision.engine.base import PRECISIONS
 from omnivla_vision.engine.start import ENGINES
-from omnivla_vision.images import MAX_PIXELS
-from omnivla_vision.layout import FUSED, SPACES
-from omnivla_vision.presets import DEFAULT_PRESET, PRESETS
-from omnivla_vision.tokens import DTYPES
+from omnivla_vision.images.raw import MAX_PIXELS
+from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
+from omnivla_vision.tokens.layout import FUSED, SPACES
+from omnivla_vision.tokens.packing import DTYPES
 
 LATCHED, APPROXIMATE, EXACT = "latched", "approximate", "exact"
 RAW, COMPRESSED = "raw", "compressed"

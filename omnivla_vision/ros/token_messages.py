@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from std_msgs.msg import Header
 
-from omnivla_vision.encoder import Provenance, TokenSet, stage
-from omnivla_vision.layout import TokenLayout
+from omnivla_vision.encoder import stage
 from omnivla_vision.msg import VisualTokens
 from omnivla_vision.ros.messages import ns_to_stamp
-from omnivla_vision.token_fields import constant_fields
-from omnivla_vision.tokens import pack
+from omnivla_vision.tokens.fields import constant_fields
+from omnivla_vision.tokens.layout import TokenLayout
+from omnivla_vision.tokens.packing import pack
+from omnivla_vision.tokens.provenance import Provenance
+from omnivla_vision.tokens.token_set import TokenSet
 
 
 class TokenMessages:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omnivla_vision.presets import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, Preset
+from omnivla_vision.network.presets import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, Preset
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.selection import select
 

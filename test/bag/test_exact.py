@@ -17,8 +17,8 @@ import torch
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
 from omnivla_vision.replay.bag import Bag
+from omnivla_vision.replay.decoding import decode
 from omnivla_vision.replay.exact import ExactReplay, FixedGoal
-from omnivla_vision.replay.frames import decode
 from omnivla_vision.replay.measure import EncodedFrame
 from omnivla_vision.replay.prefetch import Prefetch
 from omnivla_vision.replay.result import Replay

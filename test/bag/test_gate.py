@@ -18,8 +18,9 @@ pytest.importorskip("torch")
 import torch
 from torch.nn import functional as F
 
-from omnivla_vision import preprocess, presets
 from omnivla_vision.cli import main
+from omnivla_vision.images import preprocess
+from omnivla_vision.network import presets
 from omnivla_vision.replay.baseline import Baseline, BaselineError
 from omnivla_vision.replay.gate import BaselineMismatchError, Limits, compare
 from omnivla_vision.resources import resource_path

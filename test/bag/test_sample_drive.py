@@ -12,7 +12,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from omnivla_vision.replay.bag import BagMissingError, BagUnreadableError, TopicMissingError, TopicTypeError
-from omnivla_vision.replay.frames import BagFrame, FrameUndecodableError, image_topics, read_images
+from omnivla_vision.replay.decoding import BagFrame, FrameUndecodableError, image_topics, read_images
 
 RESOURCE = Path(__file__).resolve().parents[2] / "resource"
 DRIVE = RESOURCE / "sample_drive"

@@ -15,7 +15,7 @@ from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.exact import ExactReplay
 from omnivla_vision.replay.selection import select
 from omnivla_vision.replay.token_bag import TOKENS_TOPIC, TOKENS_TYPE, TokenBag, token_types
-from omnivla_vision.tokens import unpack
+from omnivla_vision.tokens.packing import unpack
 from test.bag import bags
 
 

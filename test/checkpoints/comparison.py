@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from omnivla_vision.backbone import backbone_shell
+from omnivla_vision.network.backbone import backbone_shell
 from test.checkpoints.writers import (
     Model,
 )

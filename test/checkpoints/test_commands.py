@@ -19,8 +19,8 @@ from omnivla_vision.cli import main
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.goal import Goal
-from omnivla_vision.image_files import read_rgb
-from omnivla_vision.presets import get_preset
+from omnivla_vision.images.files import read_rgb
+from omnivla_vision.network.presets import get_preset
 from omnivla_vision.resources import resource_path
 from test.checkpoints.writers import make_model, write_native, write_openvla
 

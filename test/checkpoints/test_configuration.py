@@ -15,9 +15,9 @@ from omnivla_vision.checkpoint.contents import Configured
 from omnivla_vision.checkpoint.errors import ConfigError
 from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_of_config
 from omnivla_vision.checkpoint.identify import PRISMATIC_IDS
-from omnivla_vision.preprocess import preprocessing_id
-from omnivla_vision.presets import get_preset
-from omnivla_vision.spec import Preset, Resize
+from omnivla_vision.images.preprocess import preprocessing_id
+from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.spec import Preset, Resize
 from test.checkpoints.writers import (
     NATIVE_MEANS,
     TVF_MEANS,

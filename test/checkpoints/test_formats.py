@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from omnivla_vision.checkpoint import Checkpoint, load_checkpoint
-from omnivla_vision.presets import get_preset
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.spec import Preset
 from test.checkpoints.comparison import NATIVE_CONFIG, assert_equal, executed
 from test.checkpoints.writers import (
     Model,

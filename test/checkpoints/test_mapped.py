@@ -20,7 +20,7 @@ from omnivla_vision.checkpoint.mapped import map_tensor
 from omnivla_vision.checkpoint.safetensors_file import read_header
 from omnivla_vision.checkpoint.stored import read_source
 from omnivla_vision.loading import EncoderOptions, load_encoder
-from omnivla_vision.presets import get_preset
+from omnivla_vision.network.presets import get_preset
 from test.checkpoints.comparison import assert_equal, executed
 from test.checkpoints.writers import Model, make_model, shallow, write_openvla
 

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omnivla_vision.checkpoint import errors, load_checkpoint
-from omnivla_vision.presets import UnknownPresetError, get_preset
-from omnivla_vision.vit import VisionTransformer
+from omnivla_vision.network.presets import UnknownPresetError, get_preset
+from omnivla_vision.network.vit import VisionTransformer
 from test.checkpoints.refusals import FIRST, delete, put, refused
 from test.checkpoints.writers import (
     Model,

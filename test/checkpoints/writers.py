@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from omnivla_vision.backbone import build_backbone
-from omnivla_vision.presets import get_preset
-from omnivla_vision.projector import build_projector, projector_widths
-from omnivla_vision.random_weights import fill_random
-from omnivla_vision.spec import EncoderSpec, Preset
-from omnivla_vision.vit import VisionTransformer
+from omnivla_vision.network.backbone import build_backbone
+from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.projector import build_projector, projector_widths
+from omnivla_vision.network.random_weights import fill_random
+from omnivla_vision.network.spec import EncoderSpec, Preset
+from omnivla_vision.network.vit import VisionTransformer
 
 State = dict[str, Tensor]
 Edit = Callable[[State], None]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omnivla_vision.presets import Preset, get_preset
+from omnivla_vision.network.presets import Preset, get_preset
 
 if TYPE_CHECKING:  # without torch, the tests are skipped
     import torch
 
-    from omnivla_vision.backbone import Backbone
+    from omnivla_vision.network.backbone import Backbone
 
 FINGERPRINT = "random, seed 0"
 
@@ -26,8 +26,8 @@ def shallow(name: str, depth: int) -> Preset:
 
 
 def small_backbone(preset: Preset) -> Backbone:
-    from omnivla_vision.backbone import build_backbone
-    from omnivla_vision.random_weights import fill_random
+    from omnivla_vision.network.backbone import build_backbone
+    from omnivla_vision.network.random_weights import fill_random
 
     backbone = build_backbone(preset)
     fill_random(backbone, seed=0)

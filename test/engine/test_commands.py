@@ -17,11 +17,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivla_vision import doctor
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.bench.runner import TICKS_PER_ROUND
 from omnivla_vision.bench.work import operations
 from omnivla_vision.engine import onednn
-from omnivla_vision.presets import get_preset
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import get_preset
 
 MAIN = "import sys; from omnivla_vision.cli import main; sys.exit(main(sys.argv[1:]))"
 

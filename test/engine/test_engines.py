@@ -13,15 +13,15 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.engine import parity
 from omnivla_vision.engine.base import Engine, EngineInputError, EngineSpec
 from omnivla_vision.engine.select import build_engine
 from omnivla_vision.engine.start import ENGINES, get_backend
 from omnivla_vision.goal import Goal
-from omnivla_vision.preprocess import Preprocessor
-from omnivla_vision.presets import Preset
+from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
 
 from .conftest import FINGERPRINT
 

@@ -13,12 +13,12 @@ pytest.importorskip("torch")
 import torch
 from torch import nn
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import parity
 from omnivla_vision.engine.base import EngineSpec
 from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.parity import LIMITS, ParityError
-from omnivla_vision.presets import Preset
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
 
 
 def engine_of(backbone: Backbone, precision: str) -> tuple[EagerEngine, EngineSpec]:

@@ -12,7 +12,6 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import eager, machine, onednn, onnxruntime, parity, select, tensorrt
 from omnivla_vision.engine.base import (
     Engine,
@@ -22,14 +21,15 @@ from omnivla_vision.engine.base import (
     UnknownEngineError,
 )
 from omnivla_vision.engine.bundle import StaleBundleError
+from omnivla_vision.engine.fit import NotEnoughMemoryError
 from omnivla_vision.engine.fold import fold
-from omnivla_vision.engine.memory import NotEnoughMemoryError
 from omnivla_vision.engine.parity import ParityError
 from omnivla_vision.engine.select import build_engine
 from omnivla_vision.engine.start import verify
-from omnivla_vision.preprocess import Preprocessor
-from omnivla_vision.presets import Preset
-from omnivla_vision.vit import LayerScale
+from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
+from omnivla_vision.network.vit import LayerScale
 
 from .conftest import FINGERPRINT, shallow, small_backbone
 

@@ -11,9 +11,9 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
-from omnivla_vision.backbone import Backbone, build_backbone
-from omnivla_vision.presets import EncoderSpec, get_preset
-from omnivla_vision.random_weights import fill_random
+from omnivla_vision.network.backbone import Backbone, build_backbone
+from omnivla_vision.network.presets import EncoderSpec, get_preset
+from omnivla_vision.network.random_weights import fill_random
 
 MAX_RELATIVE_ERROR = 1e-5
 WIDTHS = {"dinosiglip-224": 2176, "small": 1152}

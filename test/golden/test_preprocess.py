@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.preprocess import NotAnRgbImageError, Preprocessor, preprocess, resize
-from omnivla_vision.presets import get_preset
+from omnivla_vision.images.preprocess import NotAnRgbImageError, Preprocessor, preprocess, resize
+from omnivla_vision.network.presets import get_preset
 
 DINOV2_MEAN, DINOV2_STD = (0.484375, 0.455078125, 0.40625), (0.228515625, 0.2236328125, 0.224609375)
 

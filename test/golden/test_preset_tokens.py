@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from omnivla_vision.checkpoint import load_checkpoint
-from omnivla_vision.presets import PRESETS, get_preset
-from omnivla_vision.random_weights import fill_random
-from omnivla_vision.spec import EncoderSpec, Preset
+from omnivla_vision.network.presets import PRESETS, get_preset
+from omnivla_vision.network.random_weights import fill_random
+from omnivla_vision.network.spec import EncoderSpec, Preset
 
 MAX_RELATIVE_ERROR = 1e-5
 FULL_DEPTH = {"dinosiglip-224", "siglip2-so400m-224", "clip-l-336"}

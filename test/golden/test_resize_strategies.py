@@ -14,9 +14,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.preprocess import Preprocessor, preprocessing_id, resize
-from omnivla_vision.presets import get_preset
-from omnivla_vision.spec import Preset, Resize, Strategy
+from omnivla_vision.images.preprocess import Preprocessor, preprocessing_id, resize
+from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.spec import Preset, Resize, Strategy
 
 FILL = (123, 116, 103)
 

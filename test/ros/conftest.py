@@ -16,9 +16,9 @@ from omnivla_vision.msg import VisualTokens
 from sensor_msgs.msg import Image
 
 from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.ros.drive.node_process import NODE, NodeProcess
+from omnivla_vision.ros.drive.probe import Probe
 from omnivla_vision.ros.messages import image_message
-from omnivla_vision.ros.node_process import NODE, NodeProcess
-from omnivla_vision.ros.probe import Probe
 from omnivla_vision.transport.local import VARIABLES
 from omnivla_vision.transport.shipped import use_shipped_profile
 from test.encoders import random_encoder

@@ -11,8 +11,8 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.probe import Probe
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.drive.probe import Probe
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE

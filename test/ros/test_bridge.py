@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 
-from omnivla_vision.images import UndecodableImageError
+from omnivla_vision.images.raw import UndecodableImageError
 from omnivla_vision.ros.bridge import BridgedImage, available
 from omnivla_vision.ros.messages import image_source
 from test.ros.conftest import encode_one, frame, running

@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
-from omnivla_vision.image_files import read_rgb
+from omnivla_vision.images.files import read_rgb
 from omnivla_vision.resources import resource_path
 
 PROGRAM = str(Path(sys.executable).parent / "omnivla-vision")

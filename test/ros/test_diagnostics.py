@@ -15,8 +15,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
-from omnivla_vision.arrivals import Arrivals
-from omnivla_vision.frames import Health
+from omnivla_vision.live.arrivals import Arrivals
+from omnivla_vision.live.frames import Health
 from omnivla_vision.ros import diagnostics
 from omnivla_vision.ros.camera import ImageTopic
 from omnivla_vision.ros.diagnostics import NAMES, Snapshot

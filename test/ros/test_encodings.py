@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.encodings import ENCODINGS
-from omnivla_vision.images import RawImage
+from omnivla_vision.images.encodings import ENCODINGS
+from omnivla_vision.images.raw import RawImage
 from omnivla_vision.ros.messages import bytes_field, ns_to_stamp
-from omnivla_vision.tokens import pack, unpack
+from omnivla_vision.tokens.packing import pack, unpack
 from test.ros.conftest import STAMP_NS, Setup, encode_one, frame, running
 
 BATCH, EXAMPLES = 25, 45  # 1125 of each kind

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage
 
 from omnivla_vision.goal import content_id
-from omnivla_vision.image_files import read_rgb
+from omnivla_vision.images.files import read_rgb
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.messages import bytes_field, ns_to_stamp, stamp_to_ns
 from test.ros.conftest import Setup, encode_one, frame, running

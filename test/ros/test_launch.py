@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from omnivla_vision.resources import resource_path
-from omnivla_vision.ros.probe import Probe
+from omnivla_vision.ros.drive.probe import Probe
 from test.ros.conftest import TIMEOUT_S, encode_one, frame
 
 pytest.importorskip("launch_ros")

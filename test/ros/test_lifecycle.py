@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import content_id
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.tokens import pack, unpack
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.tokens.packing import pack, unpack
 from test.ros.conftest import STAMP_NS, Setup, encode_one, frame, running
 from test.ros.control import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE
 

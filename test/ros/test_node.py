@@ -13,10 +13,10 @@ from sensor_msgs.msg import Image
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal, content_id
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.drive.probe import Probe
 from omnivla_vision.ros.messages import bytes_field, image_message, stamp_to_ns
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.probe import Probe
-from omnivla_vision.tokens import pack, unpack
+from omnivla_vision.tokens.packing import pack, unpack
 from test.ros.conftest import SHARED, STAMP_NS, TIMEOUT_S, encode_one, frame
 
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 
 from omnivla_vision.goal import Goal, content_id
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
-from omnivla_vision.tokens import pack, unpack
+from omnivla_vision.tokens.packing import pack, unpack
 from test.encoders import random_encoder
 from test.ros.conftest import STAMP_NS, Setup, running
 

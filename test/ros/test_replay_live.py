@@ -15,8 +15,8 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
 from omnivla_vision.replay.token_bag import TOKENS_TOPIC
 from omnivla_vision.resources import resource_path
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.tokens import unpack
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.tokens.packing import unpack
 from test.bag import bags
 from test.ros.conftest import SHARED
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omnivla_vision.ros.node_process import NODE, NodeProcess
+from omnivla_vision.ros.drive.node_process import NODE, NodeProcess
 from test.ros.conftest import TIMEOUT_S, frame, running
 from test.ros.test_policy_stub import STUB
 

@@ -14,8 +14,8 @@ from rosbags.highlevel import AnyReader
 
 pytest.importorskip("rclpy")
 
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.probe import Probe
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.drive.probe import Probe
 from test.ros.conftest import ros_environment  # noqa: F401 - a domain of its own for every test worker
 
 pytestmark = pytest.mark.ros

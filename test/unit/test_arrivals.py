@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from omnivla_vision.arrivals import Arrivals
+from omnivla_vision.live.arrivals import Arrivals
 
 
 def test_before_the_first() -> None:

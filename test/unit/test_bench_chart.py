@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnivla_vision.bench.chart import COLOURS, REFERENCE, draw
-from omnivla_vision.image_files import read_rgb
+from omnivla_vision.images.files import read_rgb
 
 
 def result(precision: str, ms: float) -> dict[str, Any]:

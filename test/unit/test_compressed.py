@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnivla_vision.compressed import CompressedImage, decode_compressed, read_size
-from omnivla_vision.images import DepthImageError, ImageError, ImageSizeError, ImageTooLargeError, UndecodableImageError
+from omnivla_vision.images.compressed import CompressedImage, decode_compressed, read_size
+from omnivla_vision.images.raw import (
+    DepthImageError,
+    ImageError,
+    ImageSizeError,
+    ImageTooLargeError,
+    UndecodableImageError,
+)
 
 LOSSLESS_WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)
 

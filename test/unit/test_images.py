@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from omnivla_vision.encodings import ENCODINGS
-from omnivla_vision.images import (
+from omnivla_vision.images.encodings import ENCODINGS
+from omnivla_vision.images.raw import (
     DepthImageError,
     ImageError,
     ImageSizeError,

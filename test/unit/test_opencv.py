@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from omnivla_vision.opencv import swap_red_and_blue, thumbnail
-from omnivla_vision.viz import beside
+from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
+from omnivla_vision.tokens.pictures import beside
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (48, 64)])

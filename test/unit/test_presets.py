@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from omnivla_vision.presets import PRESETS, UnknownPresetError, get_preset, native_normalization
-from omnivla_vision.spec import EncoderSpec, GridMismatchError
-from omnivla_vision.timm_presets import (
+from omnivla_vision.network.presets import PRESETS, UnknownPresetError, get_preset, native_normalization
+from omnivla_vision.network.spec import EncoderSpec, GridMismatchError
+from omnivla_vision.network.timm_presets import (
     TimmMissingError,
     UnknownTimmModelError,
     UnsupportedTimmModelError,

@@ -14,9 +14,9 @@ from torch import nn
 from omnivla_vision.encoder import ImageCountError, VisionEncoder
 from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.goal import Goal
-from omnivla_vision.layout import Segment
-from omnivla_vision.projector import build_projector, load_projector, projector_widths
-from omnivla_vision.random_weights import fill_random
+from omnivla_vision.network.projector import build_projector, load_projector, projector_widths
+from omnivla_vision.network.random_weights import fill_random
+from omnivla_vision.tokens.layout import Segment
 from test.encoders import random_encoder
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnivla_vision.scheduler import NewestFrame, is_stale
+from omnivla_vision.live.scheduler import NewestFrame, is_stale
 
 SETTLED = ["published", "stale", "rejected", "failed"]
 ACTIONS = st.lists(st.sampled_from(["offer", "refuse", "take", "drop", "expire", *SETTLED]), max_size=60)

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.tokens import (
+from omnivla_vision.tokens.packing import (
     DTYPES,
     NonFiniteTokensError,
     PackedTokens,

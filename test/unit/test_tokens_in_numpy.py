@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnivla_vision.tokens import NonFiniteTokensError, pack, unpack
+from omnivla_vision.tokens.packing import NonFiniteTokensError, pack, unpack
 
 TOKENS = np.random.default_rng(0).normal(size=(512, 24)).astype(np.float32) * 30
 

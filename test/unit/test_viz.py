@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from omnivla_vision.viz import PcaBasis, goal_similarity, heat_map
+from omnivla_vision.tokens.pictures import PcaBasis, goal_similarity, heat_map
 
 
 def test_a_patch_is_as_similar_as_its_best_match() -> None:

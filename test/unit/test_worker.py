@@ -17,10 +17,10 @@ pytest.importorskip("torch")
 import torch
 
 from benchmarks.constant_encoder import constant_encoder
-from omnivla_vision.frames import Callbacks, Frame, GoalImage, Result
-from omnivla_vision.images import RawImage
-from omnivla_vision.presets import get_preset
-from omnivla_vision.worker import EncodeWorker
+from omnivla_vision.images.raw import RawImage
+from omnivla_vision.live.frames import Callbacks, Frame, GoalImage, Result
+from omnivla_vision.live.worker import EncodeWorker
+from omnivla_vision.network.presets import get_preset
 
 BLACK: NDArray[np.uint8] = np.zeros((4, 6, 3), np.uint8)
 WHITE = np.full((4, 6, 3), 255, np.uint8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from omnivla_vision.replay.gate import Verdict
 from omnivla_vision.replay.report.charts import STRIP, WIDE_STRIP, Series, histogram, line_chart
-from omnivla_vision.replay.report.pictures import View, views
+from omnivla_vision.replay.report.thumbnails import View, views
 from omnivla_vision.replay.result import Replay, percentiles
 
 HERE = Path(__file__).parent

@@ -90,7 +90,7 @@ def main(preset_name: str, *cases: str) -> None:
     from omnivla_vision.engine.fold import folded_shell
     from omnivla_vision.engine.graph import example_inputs
     from omnivla_vision.engine.tensorrt import encoder_graphs
-    from omnivla_vision.presets import get_preset
+    from omnivla_vision.network.presets import get_preset
 
     preset = get_preset(preset_name)
     results = {}

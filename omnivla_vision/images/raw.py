@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.encodings import DEPTH, ENCODINGS, Encoding
 from omnivla_vision.errors import VisionError
+from omnivla_vision.images.encodings import DEPTH, ENCODINGS, Encoding
 
 Image = NDArray[np.uint8]
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.images import MAX_PIXELS, DepthImageError, UndecodableImageError, check_size
-from omnivla_vision.opencv import swap_red_and_blue
+from omnivla_vision.images.opencv import swap_red_and_blue
+from omnivla_vision.images.raw import MAX_PIXELS, DepthImageError, UndecodableImageError, check_size
 
 Image = NDArray[np.uint8]
 

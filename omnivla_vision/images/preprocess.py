@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.spec import EncoderSpec, Preset, Resize
+from omnivla_vision.network.spec import EncoderSpec, Preset, Resize
 
 Image = NDArray[np.uint8]
 

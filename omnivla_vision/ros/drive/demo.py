@@ -19,15 +19,15 @@ from rich.table import Table
 from rich.text import Text
 
 from omnivla_vision.msg import VisualTokens
-from omnivla_vision.replay.frames import BagFrame, read_images
+from omnivla_vision.replay.decoding import BagFrame, read_images
 from omnivla_vision.resources import resource_path
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.probe import NodeTimeoutError, Probe
-from omnivla_vision.tokens import DTYPES, unpack
+from omnivla_vision.tokens.packing import DTYPES, unpack
+from omnivla_vision.tokens.pictures import PcaBasis, beside, save_png
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
-from omnivla_vision.viz import PcaBasis, beside, save_png
 
 CAMERA_TOPIC = "/camera/image_raw/compressed"
 GOAL_TOPIC = "/goal_image/compressed"

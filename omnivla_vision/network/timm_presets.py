@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.presets import TIMM_PREFIX
-from omnivla_vision.spec import Activation, EncoderSpec, Interpolation, Preset, Resize
-from omnivla_vision.vit import VisionTransformer
+from omnivla_vision.network.spec import Activation, EncoderSpec, Interpolation, Preset, Resize
+from omnivla_vision.network.vit import VisionTransformer
 
 # The module that timm puts between the MLP's layers -> what `vit` calls it.
 _ACTIVATIONS: dict[str, Activation] = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu"}
@@ -36,8 +35,8 @@ class UnsupportedTimmModelError(TimmPresetError):
     """The model is not a plain vision transformer that `vit` can express."""
 
 
-def timm_preset(name: str) -> Preset:
-    """The preset `timm:ID[@SIZE][+ID[@SIZE]]`; without SIZE (pixels per side) a model runs at its own input size.
+def timm_preset(models: str) -> Preset:
+    """The preset of models `ID[@SIZE][+ID[@SIZE]]`; without SIZE (pixels per side) a model runs at its own input size.
 
     Raises:
         TimmMissingError: timm cannot be imported.
@@ -46,12 +45,12 @@ def timm_preset(name: str) -> Preset:
         GridMismatchError: the models have different numbers of patches.
     """
     encoders = []
-    for part in name.removeprefix(TIMM_PREFIX).split("+"):
+    for part in models.split("+"):
         timm_id, _, size = part.partition("@")
         if size and not size.isdecimal():
-            raise UnknownTimmModelError(f"{name}: found input size {size!r}; expected pixels, as in {timm_id}@224")
+            raise UnknownTimmModelError(f"{models}: found input size {size!r}; expected pixels, as in {timm_id}@224")
         encoders.append(timm_encoder(timm_id, int(size) if size else None))
-    return Preset(name=name, encoders=_named_apart(encoders))
+    return Preset(name=models, encoders=_named_apart(encoders))
 
 
 def timm_encoder(timm_id: str, image_size: int | None = None) -> EncoderSpec:

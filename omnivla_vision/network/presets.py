@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.spec import EncoderSpec, GridMismatchError, InputStack, Preset, Resize, Triple
+from omnivla_vision.network.spec import EncoderSpec, GridMismatchError, InputStack, Preset, Resize, Triple
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -182,9 +182,9 @@ def get_preset(name: str) -> Preset:
         GridMismatchError: the two models have different numbers of patches.
     """
     if name.startswith(TIMM_PREFIX):
-        from omnivla_vision.timm_presets import timm_preset  # an optional dependency
+        from omnivla_vision.network.timm_presets import timm_preset  # an optional dependency
 
-        return timm_preset(name)
+        return replace(timm_preset(name.removeprefix(TIMM_PREFIX)), name=name)
     try:
         return PRESETS[name]
     except KeyError:

@@ -12,25 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.serialization import serialize_message
 
-from omnivla_vision.encoder import Provenance
 from omnivla_vision.errors import VisionError
+from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.msg import VisualTokens
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE
 from omnivla_vision.replay.camera_clock import CameraClock
+from omnivla_vision.replay.decoding import FrameUndecodableError, decode, stamp_ns
 from omnivla_vision.replay.exact import FixedGoal
-from omnivla_vision.replay.frames import FrameUndecodableError, decode, stamp_ns
 from omnivla_vision.replay.measure import EncodedFrame, Measurements, segments
 from omnivla_vision.replay.result import GoalChange, Replay
 from omnivla_vision.replay.run import Options, expected_frames, finish, progress_bar
 from omnivla_vision.replay.selection import Selection
 from omnivla_vision.replay.token_bag import TokenBag
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.drive.player import Played, Player, SimClock
+from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
-from omnivla_vision.ros.node_process import NodeProcess
-from omnivla_vision.ros.player import Played, Player, SimClock
-from omnivla_vision.ros.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.settings import COMPRESSED, RAW
-from omnivla_vision.scheduler import FrameCounts
-from omnivla_vision.tokens import unpack
+from omnivla_vision.tokens.packing import unpack
+from omnivla_vision.tokens.provenance import Provenance
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from omnivla_vision.encoder import VisionEncoder, stage
-from omnivla_vision.frames import Callbacks, Frame, GoalImage, Health, Result
 from omnivla_vision.goal import Goal
-from omnivla_vision.images import ImageError
-from omnivla_vision.scheduler import NewestFrame, is_stale
+from omnivla_vision.images.raw import ImageError
+from omnivla_vision.live.frames import Callbacks, Frame, GoalImage, Health, Result
+from omnivla_vision.live.scheduler import NewestFrame, is_stale
 
 Header = TypeVar("Header")
 

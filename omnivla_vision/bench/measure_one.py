@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omnivla_vision.presets import Preset, get_preset
+from omnivla_vision.network.presets import Preset, get_preset
 
 FRAME_SIZE = (480, 640)
 
@@ -66,7 +66,7 @@ def _engine(job: Job) -> Started:
     """An engine from its bundle, which must be there: a frame with a cached goal, or two images at once."""
     from omnivla_vision.encoder import VisionEncoder
     from omnivla_vision.goal import Goal
-    from omnivla_vision.preprocess import Preprocessor
+    from omnivla_vision.images.preprocess import Preprocessor
 
     started = _start(job, read_only=True)
     preset = started.spec.preset
@@ -104,7 +104,7 @@ def _reference(job: Job) -> Started:
     import torch
 
     from omnivla_vision.bench.timm_models import TimmPair
-    from omnivla_vision.preprocess import Preprocessor
+    from omnivla_vision.images.preprocess import Preprocessor
 
     preset = job_preset(job)
     pair, preprocess, frames = TimmPair(preset), Preprocessor(preset), _frames()
@@ -137,7 +137,7 @@ def _reply(content: dict[str, Any]) -> None:
 
 def command(job: Job) -> list[str]:
     """How to start a worker."""
-    return [sys.executable, "-m", "omnivla_vision.bench.worker", json.dumps(asdict(job))]
+    return [sys.executable, "-m", "omnivla_vision.bench.measure_one", json.dumps(asdict(job))]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from omnivla_vision.errors import VisionError
 from omnivla_vision.msg import GoalStatus, VisualTokens
 from omnivla_vision.ros import qos
 from omnivla_vision.ros.camera import typed_topic
-from omnivla_vision.ros.node_process import NodeProcess
+from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.settings import RAW
 
 POLL_S = 0.02

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.compressed import decode_compressed
 from omnivla_vision.errors import VisionError
-from omnivla_vision.images import ImageError
+from omnivla_vision.images.compressed import decode_compressed
+from omnivla_vision.images.raw import ImageError
 
 
 class ImageFileError(VisionError):

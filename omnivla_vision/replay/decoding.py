@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from omnivla_vision.compressed import decode_compressed
-from omnivla_vision.images import ImageError, RawImage, to_rgb
+from omnivla_vision.images.compressed import decode_compressed
+from omnivla_vision.images.raw import ImageError, RawImage, to_rgb
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, Bag, BagError, Record
 
 _HEADER_START = 4

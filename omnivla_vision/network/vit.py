@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omnivla_vision.spec import EncoderSpec
+from omnivla_vision.network.spec import EncoderSpec
 
 
 def quick_gelu(x: Tensor) -> Tensor:

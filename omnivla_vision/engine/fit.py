@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from omnivla_vision.backbone import Backbone
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineError
-from omnivla_vision.presets import Preset
+from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.presets import Preset
 
 # Peak resident memory of a build by the bytes of the float32 weights, measured with the full pair on torch 2.13 (the
 # worst precision of each engine); TensorRT's from its documentation: up to five copies on the host, two on the GPU.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.opencv import swap_red_and_blue
+from omnivla_vision.images.opencv import swap_red_and_blue
 
 Image = NDArray[np.uint8]
 Samples = NDArray[Any]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.opencv import swap_red_and_blue, thumbnail
+from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
 
 Image = NDArray[np.uint8]
 Features = NDArray[np.floating]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omnivla_vision.spec import Preset
+from omnivla_vision.network.spec import Preset
 
 FUSED, PROJECTED = "fused", "projected"
 SPACES = (FUSED, PROJECTED)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from omnivla_vision.encoder import TokenSet
 from omnivla_vision.goal import Goal
-from omnivla_vision.images import Image, ImageSource
-from omnivla_vision.scheduler import FrameCounts
+from omnivla_vision.images.raw import Image, ImageSource
+from omnivla_vision.live.scheduler import FrameCounts
+from omnivla_vision.tokens.token_set import TokenSet
 
 Header = TypeVar("Header")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from omnivla_vision.encoder import Provenance
-from omnivla_vision.layout import TokenLayout
+from omnivla_vision.tokens.layout import TokenLayout
+from omnivla_vision.tokens.provenance import Provenance
 
 
 def constant_fields(layout: TokenLayout, provenance: Provenance) -> dict[str, Any]:

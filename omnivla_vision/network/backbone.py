@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omnivla_vision.spec import Preset
-from omnivla_vision.vit import VisionTransformer
+from omnivla_vision.network.spec import Preset
+from omnivla_vision.network.vit import VisionTransformer
 
 
 class Backbone(nn.Module):

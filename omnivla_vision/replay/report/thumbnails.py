@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.opencv import swap_red_and_blue, thumbnail
+from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
 from omnivla_vision.replay.bag import Bag
-from omnivla_vision.replay.frames import decode
+from omnivla_vision.replay.decoding import decode
 from omnivla_vision.replay.result import Replay
-from omnivla_vision.viz import PcaBasis
+from omnivla_vision.tokens.pictures import PcaBasis
 
 Image = NDArray[np.uint8]
 WIDTH = 240

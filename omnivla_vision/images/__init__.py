@@ -1,0 +1,1 @@
+"""Pixels as they arrive, made ready for the network."""

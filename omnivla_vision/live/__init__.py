@@ -1,0 +1,1 @@
+"""Newest frame wins: everything about time, without ROS."""

@@ -1,0 +1,1 @@
+"""What is computed: encoders and presets as data, and the torch modules they describe."""

@@ -1,0 +1,25 @@
+"""What comes out: how it lies in memory, how it is packed into a message and read from one, and pictures of it."""
+
+from omnivla_vision.tokens.packing import (
+    DTYPES,
+    NonFiniteTokensError,
+    PackedTokens,
+    TokenFormatError,
+    TokenSizeError,
+    UnknownDtypeError,
+    pack,
+    unpack,
+    unpack_torch,
+)
+
+__all__ = [
+    "DTYPES",
+    "NonFiniteTokensError",
+    "PackedTokens",
+    "TokenFormatError",
+    "TokenSizeError",
+    "UnknownDtypeError",
+    "pack",
+    "unpack",
+    "unpack_torch",
+]
