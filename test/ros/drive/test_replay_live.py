@@ -1,0 +1,93 @@
+"""Mode live: a bag over DDS into a real node, and every frame accounted for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rosbags.highlevel import AnyReader
+
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.goal import Goal
+from omnivla_vision.replay.token_bag import TOKENS_TOPIC
+from omnivla_vision.resources import resource_path
+from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.tokens.packing import unpack
+from test.replay import bags
+from test.ros.conftest import SHARED
+
+PROGRAM = str(Path(sys.executable).parent / "omnivla-vision")
+
+
+def live(bag: Path, out: Path, *more: object) -> dict[str, Any]:
+    """Run the command; metrics.json."""
+    command = [PROGRAM, "replay", bag, "--mode", "live", "--out", out, *more]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=240)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads((out / "metrics.json").read_text())
+
+
+def accounted_for(frames: dict[str, int]) -> bool:
+    """Every frame has come to an end, and a good one: a clock that jumps makes those that wait stale."""
+    settled = frames["published"] + frames["superseded"] + frames["stale"]
+    return frames["received"] == settled and not frames["lost"]
+
+
+def test_a_looped_bag_on_sim_time(tmp_path: Path, reference: VisionEncoder) -> None:
+    bag = bags.write(tmp_path / "bag", bags.drive(8))
+    out = tmp_path / "out"
+    metrics = live(bag, out, "--preset", "small", "--seed", 5, "--clock", "--loop", 2, "--rate", 0.5)
+    frames = metrics["frames"]
+    assert frames["received"] == 16
+    assert accounted_for(frames)
+    rows = metrics["rows"]
+    assert len(rows) == frames["published"] > 0
+    assert rows[-1]["index"] >= 8, "the second loop came through"
+    assert all(row["stage_ms"]["end to end"] >= row["stage_ms"]["encode"] for row in rows)
+    assert metrics["goals"][0]["source"] == bags.GOAL
+    assert metrics["provenance"]["fingerprint"] == reference.provenance.fingerprint
+    assert "use_sim_time" not in (out / "vision_node.log").read_text()
+    with AnyReader([out / "tokens.mcap"]) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+        assert counts == {bags.CAMERA: 16, bags.GOAL: 2, TOKENS_TOPIC: len(rows)}
+        connections = [c for c in reader.connections if c.topic == TOKENS_TOPIC]
+        *_, last = (reader.deserialize(data, c.msgtype) for c, _, data in reader.messages(connections))
+    reference.set_goal(Goal(rgb=bags.picture(7)))
+    expected = reference.encode(bags.picture(rows[-1]["index"] % 8)).tokens.numpy().astype(np.float16)
+    # The other process may split its sums over other threads.
+    assert np.allclose(unpack(last), expected, rtol=0, atol=0.02 * float(np.abs(expected).max()))
+
+
+def test_a_running_node_with_a_goal_of_our_own(tmp_path: Path, node: NodeProcess) -> None:
+    bag = bags.write(tmp_path / "bag", bags.drive(8, goal=False))
+    attach = ["--attach", f"{SHARED}/vision_node", "--goal-at", 0.6, "--no-tokens"]
+    metrics = live(bag, tmp_path / "out", *attach)
+    assert accounted_for(metrics["frames"])
+    assert metrics["frames"]["received"] == 8
+    assert metrics["rows"][0]["goal_cosines"], "the goal was there before the first frame"
+    assert metrics["goals"][0]["source"] == f"{bags.CAMERA} at 0.6 s"
+    assert not (tmp_path / "out" / "tokens.mcap").exists()
+    # Once more: the node's counters go on, the report starts at zero.
+    again = live(bag, tmp_path / "again", *attach, "--duration", 0.35)
+    assert again["frames"]["received"] == 4
+    assert accounted_for(again["frames"])
+
+
+def test_compressed_images_are_played_as_they_are(tmp_path: Path) -> None:
+    drive = resource_path("resource/sample_drive")
+    metrics = live(drive, tmp_path, "--preset", "small", "--duration", 0.75, "--rate", 0.25)
+    assert metrics["frames"]["received"] == 8
+    assert accounted_for(metrics["frames"])
+    assert metrics["goals"][0]["source"] == "/goal_image/compressed"
+    assert metrics["rows"][-1]["goal_cosines"]["dinov2"] > 0.5
+
+
+def test_a_gate_needs_mode_exact(tmp_path: Path) -> None:
+    command = [PROGRAM, "replay", str(tmp_path), "--mode", "live", "--against", "b"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 1
+    assert "--against in mode live, which drops frames; use --mode exact" in result.stderr
