@@ -36,7 +36,7 @@ ifneq ($(ROS_DISTRO)$(_ROS_WHEELS_BOOTSTRAP_COMPLETE),)
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH
 endif
 
-.PHONY: help install demo test test-jazzy test-jammy test-jammy-without-torch lint format colcon clean
+.PHONY: help install demo check test test-jazzy test-jammy test-jammy-without-torch lint format colcon clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -50,6 +50,9 @@ demo: $(INSTALLED)  ## Play the sample drive into the real node and show the tok
 # One thread per worker: two networks that share the cores by turns take twice as long.
 test: lint $(TENSORRT)  ## Check style and types, then run every test
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: lint  ## Check style and types, and run what needs neither DDS nor full-size networks: the inner loop
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) -m 'not ros and not slow and not full_size' $(ARGS)
 
 lint: $(INSTALLED)  ## Check style and types
 	@.venv/bin/ruff check --quiet $(SOURCES)

@@ -23,8 +23,13 @@ ROOT = HERE.parents[2]
 # Where `make` puts each version of torch-tensorrt: .venv-tensorrt/<version>, and the TensorRT it calls.
 VERSIONS = {"2.8.0": 10, "2.13.0": 11}
 ENCODERS = ("dinov2", "siglip")
-CASES = [",".join(case) for case in product(("float16", "float32"), ("1", "2"), ("uint8", "stack"))]
-UNCONVERTIBLE = "float16,1,uint8,unconvertible"
+# All blocks are alike, so that one case at full depth shows that the whole becomes one engine, and few blocks the rest.
+SHALLOW = 4
+CASES = {
+    "float16,1,uint8,full": 500,
+    **{",".join((*case, str(SHALLOW))): 60 for case in product(("float16", "float32"), ("1", "2"), ("uint8", "stack"))},
+}
+UNCONVERTIBLE = f"float16,1,uint8,{SHALLOW},unconvertible"
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -55,13 +60,13 @@ def partitions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 def test_every_encoder_is_one_engine_with_every_operator(partitions: dict[str, dict]) -> None:
-    for case in CASES:
+    for case, least in CASES.items():
         assert set(partitions[case]) == set(ENCODERS)
         for encoder, found in partitions[case].items():
             assert found["engines"] == 1, (case, encoder, found)
             assert found["converted"] == found["operators"], (case, encoder, found)
-            # Some hundred at least: an empty graph would be fully converted, too.
-            assert found["operators"] > 500, (case, encoder, found)
+            # An empty graph would be fully converted, too.
+            assert found["operators"] > least, (case, encoder, found)
 
 
 def test_an_operator_without_converter_shows(partitions: dict[str, dict]) -> None:

@@ -19,7 +19,9 @@ MAX_RELATIVE_ERROR = 1e-5
 WIDTHS = {"dinosiglip-224": 2176, "small": 1152}
 
 
-@pytest.fixture(scope="module", params=WIDTHS)
+@pytest.fixture(
+    scope="module", params=[pytest.param("dinosiglip-224", marks=pytest.mark.full_size), pytest.param("small")]
+)
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     backbone = build_backbone(get_preset(request.param))
     fill_random(backbone, seed=1)

@@ -1,8 +1,8 @@
 """torch-tensorrt's own partitioner over our graphs, without a GPU. Run by test_tensorrt.py in a process of its own.
 
-Usage: dryrun.py PRESET CASE..., a case being PRECISION,IMAGES,ENTRY or PRECISION,IMAGES,ENTRY,unconvertible. The last
-line it prints is a JSON object: for each case and encoder the number of TensorRT engines, of operators in them, and of
-operators in all.
+Usage: dryrun.py PRESET CASE..., a case being PRECISION,IMAGES,ENTRY,DEPTH, with ,unconvertible behind it or not, where
+DEPTH is "full" or the number of blocks as timm counts them. The last line it prints is a JSON object: for each case and
+encoder the number of TensorRT engines, of operators in them, and of operators in all.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from unittest import mock
 
 import torch
+
+from omnivla_vision.network.spec import Preset
 
 # A Jetson Orin's GPU.
 CAPABILITY = (8, 7)
@@ -81,6 +84,11 @@ class Unconvertible(torch.nn.Module):
         return self.network(resized.to(tensor.dtype))
 
 
+def shallow(preset: Preset, depth: int) -> Preset:
+    """The preset with fewer blocks."""
+    return replace(preset, encoders=tuple(replace(encoder, depth=depth) for encoder in preset.encoders))
+
+
 def main(preset_name: str, *cases: str) -> None:
     """Partition every encoder of a preset, for every case."""
     import tensorrt_bindings
@@ -92,11 +100,15 @@ def main(preset_name: str, *cases: str) -> None:
     from omnivla_vision.engine.tensorrt import encoder_graphs
     from omnivla_vision.network.presets import get_preset
 
-    preset = get_preset(preset_name)
+    full = get_preset(preset_name)
     results = {}
     with pretended_gpu():
         for case in cases:
-            precision, images, entry, *damage = case.split(",")
+            precision, images, entry, depth, *damage = case.split(",")
+            encoders = [
+                replace(encoder, depth=encoder.depth if depth == "full" else int(depth)) for encoder in full.encoders
+            ]
+            preset = replace(full, encoders=tuple(encoders))
             spec = EngineSpec(preset=preset, precision=precision, images=int(images), entry=entry)
             # Memory that is never touched takes no room: the partitioner looks at shapes, not at weights.
             backbone = folded_shell(preset).to(getattr(torch, precision)).to_empty(device="cpu")
