@@ -57,7 +57,9 @@ def test_a_cameras_life(tmp_path: Path) -> None:
         wait_for_report(setup, ("active", b"\0", "receiving images"))
         setup.wait_for(lambda: probe.diagnostics("camera")["/robot/image_raw received"] == "10", "all to be counted")
         values = probe.diagnostics("camera")
-        assert any(float(dict(pairs(report))["/robot/image_raw rate_hz"]) > 0 for report in probe.reports["camera"])
+        assert any(
+            float(dict(pairs(report)).get("/robot/image_raw rate_hz", 0)) > 0 for report in probe.reports["camera"]
+        )
         assert float(values["/robot/image_raw age_s"]) > 1e8  # these tests' stamps are of 2009
         broken = frame(BLACK)
         broken.encoding = "16UC1"
