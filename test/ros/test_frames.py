@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -30,35 +31,38 @@ def assert_every_report_adds_up(setup: Setup) -> None:
 
 
 def test_a_camera_at_60_hz_and_a_slow_network(tmp_path: Path) -> None:
-    """Broken frames in between; the latency of what is published does not grow."""
+    """Broken frames in between; no queue builds up, so that the latency of what is published does not grow."""
     with running(tmp_path / "log", encode_ms=60, **RELIABLE) as setup:
         probe = setup.probe
         for number in range(300):
-            message = image_message(BLACK, stamp_ns=time.time_ns(), frame_id="camera")
+            now = time.time_ns()
+            message = image_message(BLACK, stamp_ns=now, frame_id="camera")
             if number % 10 == 5:
                 message.step = 1
+            else:
+                stamp = now
             probe.camera.publish(message)
             time.sleep(1 / 60)
         counts = setup.settled(300)
         assert counts["rejected"] == 30
-        assert counts["superseded"] > 100
+        assert counts["superseded"] > 0
         assert counts["failed"] == counts["stale"] == 0
         assert counts["published"] + counts["superseded"] == 270
         setup.wait_for(lambda: len(probe.tokens) == counts["published"], "every message")
-        assert len(probe.reports["frames"]) >= 5
         assert_every_report_adds_up(setup)
-        latencies = [arrived - stamp_to_ns(message.header.stamp) / 1e9 for arrived, message in probe.tokens]
-        first, last = np.median(latencies[: len(latencies) // 3]), np.median(latencies[-len(latencies) // 3 :])
-        assert last < first + 0.06  # not even one encode more; a queue would have grown to seconds
+        # One in work and the newest one waiting, never more.
+        in_flight = [int(pair.value) for r in probe.reports["frames"] for pair in r.values if pair.key == "in_flight"]
+        assert 1 <= max(in_flight) <= 2
         assert [message.sequence for _, message in probe.tokens] == list(range(len(probe.tokens)))
-        waits = [dict(zip(m.stage_names, m.stage_ms, strict=True))["wait"] for _, m in probe.tokens]
-        assert max(waits) < 1000
+        stamps = [stamp_to_ns(m.header.stamp) for _, m in probe.tokens]
+        assert stamps == sorted(stamps)
+        assert stamps[-1] == stamp  # the newest good frame is not the one to be dropped
 
 
 def test_stale_frames_are_dropped_and_counted(tmp_path: Path) -> None:
-    with running(tmp_path / "log", encode_ms=0, max_frame_age=0.5, **RELIABLE) as setup:
+    with running(tmp_path / "log", encode_ms=0, max_frame_age=600.0, **RELIABLE) as setup:
         probe = setup.probe
-        for age_s in (0.0, 3.0, 60.0):
+        for age_s in (0.0, 3000.0, 60_000.0):
             stamp = time.time_ns() - round(age_s * SECOND)
             probe.camera.publish(image_message(BLACK, stamp_ns=stamp, frame_id="camera"))
             time.sleep(0.2)
@@ -66,7 +70,7 @@ def test_stale_frames_are_dropped_and_counted(tmp_path: Path) -> None:
         assert (counts["published"], counts["stale"]) == (1, 2)
         camera = probe.reports["camera"]
         setup.wait_for(lambda: camera[-1].level == b"\3", "the level STALE")
-        assert "images arrive 60.0 s old, more than max_frame_age" in camera[-1].message
+        assert re.search(r"images arrive 600\d\d\.\d s old, more than max_frame_age", camera[-1].message)
         assert setup.control.set("max_frame_age", 0.0).successful
         probe.camera.publish(image_message(BLACK, stamp_ns=stamp, frame_id="camera"))
         assert setup.settled(4)["published"] == 2
@@ -79,19 +83,16 @@ def test_a_simulated_clock_that_starts_over(tmp_path: Path) -> None:
         clock = probe.node.create_publisher(Clock, "/clock", 10)
         setup.wait_for(lambda: clock.get_subscription_count() == 1, "the node to follow the clock")
         sent = 0
-        for _ in range(3):
+        for lap in range(3):
             for tick in range(20):
                 now = 1000 * SECOND + tick * SECOND // 10
                 clock.publish(Clock(clock=ns_to_stamp(now)))
-                time.sleep(0.02)
-                probe.camera.publish(image_message(BLACK, stamp_ns=now, frame_id="camera"))
-                time.sleep(0.02)
+                # A frame may overtake the clock, which matters only where it jumps.
+                setup.wait_for(lambda lap=lap: setup.node.log.read_text().count("jumped by -1.9") == lap, "the jump")
+                encode_one(probe, image_message(BLACK, stamp_ns=now, frame_id="camera"))
                 sent += 1
         counts = setup.settled(sent)
-        assert counts["stale"] <= 3  # a frame may overtake the clock's jump
-        assert counts["published"] + counts["superseded"] + counts["stale"] == sent
-        assert counts["published"] > 50
-        assert setup.node.log.read_text().count("the clock jumped by -1.9") == 2
+        assert counts["published"] == sent
         # The limit still holds, by the simulated clock.
         probe.camera.publish(image_message(BLACK, stamp_ns=1000 * SECOND, frame_id="camera"))
         assert setup.settled(sent + 1)["stale"] == counts["stale"] + 1

@@ -89,8 +89,7 @@ def test_clearing_before_configure_says_so(tmp_path: Path) -> None:
 
 def test_goals_that_change_all_the_time(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> None:
     """No message mixes two goals, and frames go on: a goal costs them one encode each."""
-    encode_ms = 40
-    with running(tmp_path / "log", encode_ms=encode_ms) as setup:
+    with running(tmp_path / "log", encode_ms=40) as setup:
         probe = setup.probe
         for number in range(120):
             probe.camera.publish(frame(BLACK, number))
@@ -101,10 +100,9 @@ def test_goals_that_change_all_the_time(tmp_path: Path, pictures: list[NDArray[n
         ids = {content_id(picture) for picture in pictures}
         with_goal = [message for _, message in probe.tokens if message.goal_valid]
         assert {message.goal_id for message in with_goal} == ids
-        # Every frame waits for at most the frame and the goal before it, twice that for a busy machine.
-        waits = [dict(zip(m.stage_names, m.stage_ms, strict=True))["wait"] for _, m in probe.tokens]
-        assert np.percentile(waits, 90) < 4 * encode_ms
-        assert len(probe.tokens) > 10
+        assert len(probe.tokens) > 10  # where goals went first, one frame would be left at the end
+        stamps = [stamp_to_ns(m.header.stamp) for _, m in probe.tokens]
+        assert stamps == sorted(stamps)
 
 
 def test_a_goal_that_is_no_image(setup: Setup, pictures: list[NDArray[np.uint8]]) -> None:

@@ -77,12 +77,17 @@ def test_simulated_time(tmp_path: Path) -> None:
     with running(tmp_path / "log", encode_ms=0, wrapper=HUMBLE, use_sim_time=True, max_frame_age=5.0) as setup:
         clock = setup.probe.node.create_publisher(Clock, "/clock", 10)
         setup.wait_for(lambda: clock.get_subscription_count() == 1, "the clock")
-        # A frame is fresh or stale by that clock.
-        for now_s, outcome in ((3, "published"), (10, "stale")):
+
+        def outcome(now_s: int, expected: str) -> bool:
+            """Whether a frame was fresh or stale by that clock, which it may overtake."""
             clock.publish(Clock(clock=ns_to_stamp(STAMP_NS + now_s * 10**9)))
-            time.sleep(0.5)
             setup.probe.camera.publish(frame(BLACK))
-            setup.wait_for(lambda outcome=outcome: setup.counts().get(outcome) == 1, f"a frame that is {outcome}")
+            time.sleep(0.1)
+            return setup.counts().get(expected, 0) > 0
+
+        setup.wait_for(lambda: outcome(3, "published"), "a fresh frame")
+        assert setup.counts()["stale"] == 0
+        setup.wait_for(lambda: outcome(10, "stale"), "a stale frame")
 
 
 def test_publishers_are_counted_in_the_graph(tmp_path: Path) -> None:

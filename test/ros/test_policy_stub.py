@@ -46,4 +46,4 @@ def test_it_prints_rate_and_age_and_checks_the_fingerprint(tmp_path: Path) -> No
         finally:
             for stub in stubs:
                 stub.send_signal(signal.SIGINT)
-        assert [stub.wait(30) for stub in stubs] == [0, 0]
+        assert [stub.wait(90) for stub in stubs] == [0, 0]
