@@ -32,6 +32,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_build_then_verify_then_a_flipped_byte(store: Path) -> None:
     build = ("build", "random", "--preset", "small", "--engine", "eager", "--precision", "float32")
     first = run(*build, "--bundle-dir", store)
@@ -59,6 +60,7 @@ def test_an_engine_that_cannot_run_is_an_error_with_its_reason(store: Path) -> N
     assert "engine tensorrt cannot run in float32 here: it needs" in result.stderr
 
 
+@pytest.mark.slow
 def test_bench_measures_and_writes_what_it_measured(store: Path, tmp_path: Path) -> None:
     report_file, chart = tmp_path / "bench.json", tmp_path / "bench.png"
     engine = "eager" if onednn.missing("float32") else "onednn"
