@@ -16,7 +16,7 @@ from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.drive.probe import Probe
 from omnivla_vision.ros.messages import bytes_field, image_message, stamp_to_ns
 from omnivla_vision.tokens.packing import pack, unpack
-from test.ros.conftest import SHARED, STAMP_NS, TIMEOUT_S, encode_one, frame
+from test.ros.conftest import RECEIVE, SHARED, STAMP_NS, TIMEOUT_S, encode_one, frame
 
 
 def set_goal(probe: Probe, rgb: NDArray[np.uint8], publisher: Any = None) -> None:
@@ -48,7 +48,7 @@ def test_the_message_says_what_it_is(probe: Probe, photographs: list[NDArray[np.
     assert (message.preset, message.weights, message.engine) == ("small", "random", "eager")
     assert message.fingerprint == "weights: random, seed 5, small"
     assert message.preprocessing_id.startswith("resize-naive:bicubic")
-    assert list(message.stage_names) == ["receive", "wait", "decode", "preprocess", "encode", "pack"]
+    assert list(message.stage_names) == [*RECEIVE, "wait", "decode", "preprocess", "encode", "pack"]
     assert all(milliseconds >= 0 for milliseconds in message.stage_ms)
 
 
