@@ -19,8 +19,6 @@ from omnivla_vision.ros.drive.probe import Probe
 from test.ros.conftest import ros_environment  # noqa: F401 - a domain of its own for every test worker
 
 pytestmark = pytest.mark.ros
-pytestmark = pytest.mark.ros
-
 PROGRAM = str(Path(sys.executable).parent / "omnivla-vision")
 # Far more than is needed: so long that only a loop that does not close runs out of it.
 PATIENCE_S = 120.0
