@@ -52,7 +52,7 @@ def test_a_camera_at_60_hz_and_a_slow_network(tmp_path: Path) -> None:
         assert_every_report_adds_up(setup)
         # One in work and the newest one waiting, never more.
         in_flight = [int(pair.value) for r in probe.reports["frames"] for pair in r.values if pair.key == "in_flight"]
-        assert 1 <= max(in_flight) <= 2
+        assert max(in_flight) <= 2
         assert [message.sequence for _, message in probe.tokens] == list(range(len(probe.tokens)))
         stamps = [stamp_to_ns(m.header.stamp) for _, m in probe.tokens]
         assert stamps == sorted(stamps)
