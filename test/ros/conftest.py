@@ -66,6 +66,20 @@ class Setup:
     def wait_for_state(self, state: str) -> None:
         self.wait_for(lambda: self.probe.diagnostics("node").get("state") == state, f"state {state}")
 
+    def wait_for_topics(self) -> None:
+        """Camera and goal are connected, at both ends."""
+        self.wait_for(lambda: self.probe.connected and self.probe.camera.get_subscription_count() > 0, "the topics")
+
+    def wait_for_closed_topics(self) -> None:
+        """After a deactivation, so that the next `wait_for_topics` does not see the connections before it."""
+        self.wait_for(
+            lambda: (
+                self.probe.diagnostics("camera").get("publishers", "0") == "0"
+                and self.probe.camera.get_subscription_count() == self.probe.goal.get_subscription_count() == 0
+            ),
+            "the topics to close",
+        )
+
     @property
     def states(self) -> list[str]:
         """Every lifecycle state reported so far; diagnostic_updater's first statuses name none."""
@@ -131,7 +145,7 @@ def running(
     ):
         setup = Setup(node, probe, Control(probe, node, timeout_s=TIMEOUT_S))
         if connect:
-            setup.wait_for(lambda: probe.connected, "the node to come up")
+            setup.wait_for_topics()
         yield setup
         if stays:
             node.check()

@@ -32,7 +32,7 @@ def test_pictures_only_while_someone_looks(tmp_path: Path, photographs: list[NDA
             return received[name]
 
         encode_one(setup.probe, frame(rgb))
-        assert setup.probe.node.count_publishers("/robot/vision_node/debug/pca") == 1
+        setup.wait_for(lambda: setup.probe.node.count_publishers("/robot/vision_node/debug/pca") == 1, "the topic")
         pca = setup.probe.node.create_subscription(Image, "vision_node/debug/pca", received["pca"].append, 1)
         first, second = look(setup, "pca", 2)[:2]
         assert (first.height, first.encoding, first.header.frame_id) == (128, "rgb8", "front_camera")

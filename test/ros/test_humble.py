@@ -21,7 +21,7 @@ from omnivla_vision.goal import content_id
 from omnivla_vision.ros import qos
 from omnivla_vision.ros.executor import PASSES_MESSAGE_INFO
 from omnivla_vision.ros.messages import bytes_field, image_message, ns_to_stamp
-from test.ros.conftest import RECEIVE, STAMP_NS, encode_one, frame, running
+from test.ros.conftest import RECEIVE, STAMP_NS, TIMEOUT_S, encode_one, frame, running
 from test.ros.control import ACTIVATE, DEACTIVATE
 from test.ros.test_diagnostics import wait_for_camera
 from test.ros.test_goals import wait_for_goal
@@ -52,8 +52,9 @@ def test_a_cleared_goal_stays_cleared(tmp_path: Path) -> None:
         wait_for_goal(setup, "")
         for lap in (2, 3):
             assert setup.control.change_state(DEACTIVATE)
+            setup.wait_for_closed_topics()
             assert setup.control.change_state(ACTIVATE)
-            setup.wait_for(lambda: setup.probe.connected, "the topics")
+            setup.wait_for_topics()
             time.sleep(0.5)  # for what must not come
             assert not encode_one(setup.probe, frame(BLACK, lap)).goal_valid
         volatile = setup.probe.node.create_publisher(Image, "goal_image", 1)
@@ -104,6 +105,7 @@ def test_publishers_are_counted_in_the_graph(tmp_path: Path) -> None:
         wait_for_camera(setup, "waiting")
         setup.probe.camera = node.create_publisher(Image, "image_raw", 1)
         setup.wait_for(lambda: setup.probe.diagnostics("camera")["publishers"] == "1", "the new publisher")
+        setup.wait_for_topics()
         encode_one(setup.probe, frame(BLACK))
 
 
@@ -128,7 +130,7 @@ def test_the_policy_stub(tmp_path: Path) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + TIMEOUT_S
         while not re.search(r"[1-9]\d* Hz, .*float16 of constant, goal none", log.read_text()):
             assert time.monotonic() < deadline, log.read_text()
             setup.probe.camera.publish(image_message(BLACK, stamp_ns=time.time_ns(), frame_id="camera"))

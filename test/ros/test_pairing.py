@@ -94,7 +94,9 @@ def test_frames_that_come_with_their_goals(
             assert message.goal_id == content_id(pictures[aim])
             encoder.set_goal(Goal(rgb=pictures[aim]))
             assert np.array_equal(unpack(message), unpack(pack(encoder.encode(pictures[picture]).tokens, "float16")))
-        assert setup.probe.diagnostics("goal")["goal_encodes"] in ("1", "2")  # the third goal was the second
+        setup.settled(3)
+        # The third goal was the second.
+        setup.wait_for(lambda: setup.probe.diagnostics("goal")["goal_encodes"] == "2", "the encodes of two goals")
 
 
 @needs_message_filters
@@ -103,11 +105,12 @@ def test_a_bag_that_starts_over(tmp_path: Path, pictures: list[NDArray[np.uint8]
     with running(tmp_path / "log", connect=False, encode_ms=0, cameras=["a", "b"]) as setup:
         a, b = (setup.probe.node.create_publisher(Image, f"{name}/image_raw", qos_profile_sensor_data) for name in "ab")
         wait_for_subscribers(setup, a, b)
-        for _ in range(2):
+        for lap in range(2):
             for number in range(20):
                 send(a, pictures[0], 3000 + 100 * number)
                 if number < 10:  # one camera ends early, so that images of the other one wait in vain
                     send(b, pictures[1], 3000 + 100 * number)
+                    count = 10 * lap + number + 1
+                    setup.wait_for(lambda count=count: len(setup.probe.tokens) == count, "the pair's tokens")
                 time.sleep(0.02)
-        counts = setup.settled(20)
-        assert counts["published"] + counts["superseded"] == 20
+        assert setup.settled(20)["published"] == 20

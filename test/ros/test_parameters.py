@@ -14,7 +14,7 @@ from rcl_interfaces.srv import DescribeParameters
 
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.settings import VisionParameters, parameter_name
-from test.ros.conftest import SHARED, TIMEOUT_S, Setup, encode_one, frame, running
+from test.ros.conftest import SHARED, Setup, encode_one, frame, running
 from test.ros.control import CLEANUP, CONFIGURE, DEACTIVATE
 
 ITEMS = {parameter_name(item): item for item in fields(VisionParameters)}
@@ -89,12 +89,13 @@ def test_live_parameters_change_the_next_message(setup: Setup, black: NDArray[np
 
 def test_the_others_change_between_cleanup_and_configure(setup: Setup, black: NDArray[np.uint8]) -> None:
     assert setup.control.change_state(DEACTIVATE)
+    setup.wait_for_closed_topics()
     assert not setup.control.set("preset", "dinosiglip-224").successful
     assert setup.control.change_state(CLEANUP)
     assert setup.control.set("preset", "dinosiglip-224").successful
     assert setup.control.change_state(CONFIGURE)
     assert setup.control.change_state(3)
-    setup.probe.wait_for(lambda: setup.probe.connected, what="the topics", timeout_s=TIMEOUT_S)
+    setup.wait_for_topics()
     assert list(encode_one(setup.probe, frame(black, 100)).shape) == [512, 2176]
 
 

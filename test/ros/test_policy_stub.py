@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from omnivla_vision.ros.messages import image_message
-from test.ros.conftest import frame, running
+from test.ros.conftest import TIMEOUT_S, frame, running
 
 STUB = Path(__file__).parents[2] / "examples" / "policy_stub.py"
 
@@ -36,7 +36,7 @@ def test_it_prints_rate_and_age_and_checks_the_fingerprint(tmp_path: Path) -> No
             setup.probe.goal.publish(frame(black))
             good = re.compile(r"\[content\]: \d+ Hz, -?\d+ ms old: \[512, 1152\] float16 of constant, goal [0-9a-f]{8}")
             refusals = ("[picky]: tokens of constant; this policy needs another", "[picky]: 0 Hz")
-            deadline, text = time.monotonic() + 60, ""
+            deadline, text = time.monotonic() + TIMEOUT_S, ""
             while time.monotonic() < deadline and not (good.search(text) and all(line in text for line in refusals)):
                 setup.probe.camera.publish(image_message(black, stamp_ns=time.time_ns(), frame_id="camera"))
                 time.sleep(0.05)
@@ -46,4 +46,4 @@ def test_it_prints_rate_and_age_and_checks_the_fingerprint(tmp_path: Path) -> No
         finally:
             for stub in stubs:
                 stub.send_signal(signal.SIGINT)
-        assert [stub.wait(90) for stub in stubs] == [0, 0]
+        assert [stub.wait(TIMEOUT_S) for stub in stubs] == [0, 0]
