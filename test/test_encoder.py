@@ -15,11 +15,12 @@ from omnivla_vision.goal import Goal
 from omnivla_vision.images.preprocess import NotAnRgbImageError
 from omnivla_vision.network.presets import UnknownPresetError, get_preset
 from test.encoders import random_encoder
+from test.presets import shallow
 
 
 @pytest.fixture(scope="module")
 def shared_encoder() -> VisionEncoder:
-    return random_encoder(seed=3)
+    return random_encoder(shallow("small"), seed=3)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_goal_that_cannot_be_encoded_leaves_the_old_one(
 def test_the_same_seed_gives_the_same_tokens_and_the_fingerprint_says_random(
     encoder: VisionEncoder, photographs: list[NDArray[np.uint8]]
 ) -> None:
-    again, other = (random_encoder(seed=seed) for seed in (3, 4))
+    again, other = (random_encoder(shallow("small"), seed=seed) for seed in (3, 4))
     tokens = encoder.encode(photographs[0]).tokens
     assert torch.equal(again.encode(photographs[0]).tokens, tokens)
     assert not torch.equal(other.encode(photographs[0]).tokens, tokens)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # without torch, the tests are skipped
 @pytest.fixture(scope="session")
 def openvla_model() -> Model:
     """OmniVLA's encoders at full width, two blocks deep, in bfloat16."""
-    from test.checkpoint.writers import make_model, shallow
+    from test.checkpoint.writers import make_model
+    from test.presets import shallow
 
     return make_model(shallow("dinosiglip-224", depth=2))
 
@@ -21,6 +22,7 @@ def openvla_model() -> Model:
 @pytest.fixture(scope="session")
 def small_model() -> Model:
     """The small pair, two blocks deep, in bfloat16."""
-    from test.checkpoint.writers import make_model, shallow
+    from test.checkpoint.writers import make_model
+    from test.presets import shallow
 
     return make_model(shallow("small", depth=2))

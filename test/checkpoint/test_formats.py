@@ -23,10 +23,10 @@ from test.checkpoint.writers import (
     make_model,
     openvla_config,
     openvla_preprocessor,
-    shallow,
     write_native,
     write_openvla,
 )
+from test.presets import shallow
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,11 @@ from test.checkpoint.writers import (
     State,
     make_model,
     openvla_config,
-    shallow,
     write_native,
     write_oft,
     write_openvla,
 )
+from test.presets import shallow
 
 
 @pytest.fixture

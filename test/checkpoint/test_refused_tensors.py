@@ -17,11 +17,11 @@ from test.checkpoint.writers import (
     Model,
     State,
     make_model,
-    shallow,
     write_native,
     write_oft,
     write_openvla,
 )
+from test.presets import shallow
 
 
 @pytest.mark.parametrize("key", [f"{FIRST}reg_token", f"{SECOND}{QKV}", f"{FIRST}blocks.0.ls1.scale_factor"])

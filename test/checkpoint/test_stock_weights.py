@@ -18,10 +18,10 @@ from test.checkpoint.comparison import NATIVE_CONFIG, assert_equal, executed
 from test.checkpoint.writers import (
     Model,
     make_model,
-    shallow,
     write_native,
     write_timm,
 )
+from test.presets import shallow
 
 
 def grown(encoder: dict[str, Tensor], grid: int, generator: torch.Generator) -> dict[str, Tensor]:

@@ -23,10 +23,10 @@ from test.checkpoint.comparison import assert_equal, executed
 from test.checkpoint.writers import (
     Model,
     make_model,
-    shallow,
     write_native,
     write_openvla,
 )
+from test.presets import shallow
 
 
 def test_transposed_and_sliced_tensors_of_a_pt_are_gathered(small_model: Model, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from omnivla_vision.network.backbone import build_backbone
-from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.projector import build_projector, projector_widths
 from omnivla_vision.network.random_weights import fill_random
 from omnivla_vision.network.spec import EncoderSpec, Preset
@@ -27,12 +26,6 @@ TVF_MEANS = [[0.484375, 0.455078125, 0.40625], [0.5, 0.5, 0.5]]
 TVF_STDS = [[0.228515625, 0.2236328125, 0.224609375], [0.5, 0.5, 0.5]]
 NATIVE_MEANS = [[0.485, 0.456, 0.406], [0.5, 0.5, 0.5]]
 NATIVE_STDS = [[0.229, 0.224, 0.225], [0.5, 0.5, 0.5]]
-
-
-def shallow(preset: str | Preset, depth: int = 3) -> Preset:
-    """A preset of real widths whose encoders have only `depth` blocks."""
-    preset = get_preset(preset) if isinstance(preset, str) else preset
-    return replace(preset, encoders=tuple(replace(spec, depth=depth) for spec in preset.encoders))
 
 
 @dataclass(kw_only=True)

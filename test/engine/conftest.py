@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from omnivla_vision.network.presets import Preset, get_preset
+from omnivla_vision.network.presets import Preset
+from test.presets import shallow
 
 if TYPE_CHECKING:  # without torch, the tests are skipped
     import torch
@@ -16,13 +16,6 @@ if TYPE_CHECKING:  # without torch, the tests are skipped
     from omnivla_vision.network.backbone import Backbone
 
 FINGERPRINT = "random, seed 0"
-
-
-def shallow(name: str, depth: int) -> Preset:
-    """A preset with fewer blocks, `depth` counted as timm does."""
-    preset = get_preset(name)
-    encoders = tuple(dataclasses.replace(spec, depth=depth) for spec in preset.encoders)
-    return dataclasses.replace(preset, encoders=encoders)
 
 
 def small_backbone(preset: Preset) -> Backbone:

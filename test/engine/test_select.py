@@ -30,8 +30,9 @@ from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 from omnivla_vision.network.vit import LayerScale
+from test.presets import shallow
 
-from .conftest import FINGERPRINT, shallow, small_backbone
+from .conftest import FINGERPRINT, small_backbone
 
 
 @pytest.fixture

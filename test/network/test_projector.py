@@ -18,6 +18,7 @@ from omnivla_vision.network.projector import build_projector, load_projector, pr
 from omnivla_vision.network.random_weights import fill_random
 from omnivla_vision.tokens.layout import Segment
 from test.encoders import random_encoder
+from test.presets import shallow
 
 
 def sequential(state: dict[str, torch.Tensor]) -> nn.Sequential:
@@ -57,13 +58,13 @@ def test_it_is_prismatics_mlp(widths: list[int], dtype: torch.dtype) -> None:
 
 @pytest.fixture(scope="module")
 def projected() -> VisionEncoder:
-    return random_encoder(seed=3, space="projected")
+    return random_encoder(shallow("small"), seed=3, space="projected")
 
 
 def test_tokens_come_out_in_the_language_models_width(
     projected: VisionEncoder, photographs: list[NDArray[np.uint8]]
 ) -> None:
-    fused = random_encoder(seed=3)
+    fused = random_encoder(shallow("small"), seed=3)
     for encoder in (projected, fused):
         encoder.set_goal(Goal(rgb=photographs[1]))
     tokens, before = projected.encode(photographs[0]), fused.encode(photographs[0])
