@@ -29,8 +29,8 @@ def small_backbone(preset: Preset) -> Backbone:
 
 @pytest.fixture(scope="session")
 def preset() -> Preset:
-    """Three blocks per encoder of the small pair, two input sizes."""
-    return shallow("small", 4)
+    """Two blocks per encoder of the small pair, two input sizes."""
+    return shallow("small")
 
 
 @pytest.fixture(scope="session")

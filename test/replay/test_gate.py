@@ -51,6 +51,7 @@ def against(baseline: Path, out: Path, *more: str) -> tuple[int, dict[str, Any]]
     return code, json.loads(file.read_text()) if file.exists() else {}
 
 
+@pytest.mark.slow
 def test_two_processes_give_bit_equal_tokens_and_pass(tmp_path: Path) -> None:
     def replay(*arguments: str) -> Any:
         command = [*PROGRAM, *PLAY, "--out", str(tmp_path), "--json", *arguments]
