@@ -208,7 +208,7 @@ def start_builder(store: Path, marks: Path) -> subprocess.Popen[str]:
 
 
 def wait_for(mark: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not mark.exists():
         assert process.poll() is None, "the builder ended early"
         assert time.monotonic() < deadline, "the builder never started"

@@ -24,6 +24,8 @@ from omnivla_vision.network.presets import get_preset
 
 BLACK: NDArray[np.uint8] = np.zeros((4, 6, 3), np.uint8)
 WHITE = np.full((4, 6, 3), 255, np.uint8)
+# Far more than is needed, also on a machine that does other things.
+PATIENCE_S = 60.0
 
 
 def raw(rgb: NDArray[np.uint8] = BLACK, **change: Any) -> RawImage:
@@ -59,7 +61,7 @@ class Owner:
 
     def _publish(self, result: Result[int]) -> None:
         self.at_gate.set()
-        self.gate.wait(10)
+        self.gate.wait(PATIENCE_S)
         if self.failure is not None:
             raise self.failure
         self.results.append(result)
@@ -73,10 +75,10 @@ class Owner:
         self.gate.clear()
         self.at_gate.clear()
         self.worker.offer(frame)
-        assert self.at_gate.wait(10)
+        assert self.at_gate.wait(PATIENCE_S)
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.002)
