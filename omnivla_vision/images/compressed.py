@@ -40,7 +40,7 @@ class CompressedImage:
         Raises:
             DepthImageError: `format` says that it is a depth image.
             UndecodableImageError: not the start of a JPEG, PNG or WebP file, or a file that is cut off.
-            ImageSizeError, ImageTooLargeError: no pixels, or more than `max_pixels`.
+            ImageSizeError, ImageTooLargeError, ImageShapeError: no pixels, more than `max_pixels`, or too long a side.
         """
         if "compresseddepth" in self.format.lower():
             raise DepthImageError(
@@ -67,7 +67,7 @@ def decode_compressed(data: NDArray[np.uint8], *, max_pixels: int = MAX_PIXELS) 
 
     Raises:
         UndecodableImageError: the bytes are empty, corrupt, cut off, or of another kind.
-        ImageSizeError, ImageTooLargeError: no pixels, or too many.
+        ImageSizeError, ImageTooLargeError, ImageShapeError: no pixels, too many, or too long a side.
     """
     content = data.tobytes()
     width, height = read_size(content)

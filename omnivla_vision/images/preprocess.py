@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.images.raw import check_shape
 from omnivla_vision.network.spec import EncoderSpec, Preset, Resize
 
 Image = NDArray[np.uint8]
+
+_PIXELS_AT_A_TIME = 4_000_000
 
 
 class NotAnRgbImageError(VisionError):
@@ -45,6 +48,7 @@ class Preprocessor:
 
         Raises:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.
+            ImageShapeError: an image is longer or narrower than `check_shape` allows.
         """
         stacks = []
         for inputs, pixels in zip(self.preset.inputs, self.pixels(images), strict=True):
@@ -64,6 +68,7 @@ class Preprocessor:
 
         Raises:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.
+            ImageShapeError: an image is longer or narrower than `check_shape` allows.
         """
         return tuple(
             torch.stack([resize(image, inputs.size, inputs.resize) for image in images])
@@ -90,36 +95,63 @@ def resize(image: Image, size: int, how: Resize = Resize()) -> Tensor:  # noqa: 
 
     Raises:
         NotAnRgbImageError: not uint8 [H, W, 3], or no pixels.
+        ImageShapeError: longer or narrower than `check_shape` allows.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise NotAnRgbImageError(
             f"found an array of {image.dtype} {list(image.shape)}; expected uint8 [height, width, 3] with at least one "
             "pixel; convert the image to 8-bit RGB first"
         )
-    if how.strategy == "letterbox":
-        image = _pad_to_square(image, how.fill)
-    if not image.flags.writeable:
-        image = image.copy()  # torch cannot express a read-only tensor, and warns of undefined behaviour
-    # Transposing a contiguous [H, W, 3] array yields the channels_last layout that the fast kernel wants.
-    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
-    short, sides = min(image.shape[:2]), image.shape[:2]
-    scaled = (size, size) if how.strategy == "resize-naive" else tuple(int(size * side / short) for side in sides)
-    if scaled != sides:
-        planes = F.interpolate(planes, size=scaled, mode=how.interpolation, antialias=True)
+    height, width = image.shape[:2]
+    check_shape(width, height)
+    above, before = _borders(height, width) if how.strategy == "letterbox" else (0, 0)
+    sides = height + 2 * above, width + 2 * before
+    scaled = (size, size) if how.strategy == "resize-naive" else tuple(int(size * s / min(sides)) for s in sides)
+    if above or before:
+        planes = _pad_and_scale(image, above, before, scaled, how)
+    else:
+        planes = _scale(_planes(image), scaled, how)
     top, left = (round((side - size) / 2) for side in scaled)
     return planes[0, :, top : top + size, left : left + size]
 
 
-def _pad_to_square(image: Image, fill: tuple[int, int, int]) -> Image:
-    """Equal borders on both sides; where that leaves one pixel too many, the crop after the resize takes it."""
+def _borders(height: int, width: int) -> tuple[int, int]:
+    """Equal ones on both sides; where that leaves one pixel too many, the crop after the resize takes it."""
+    longer = max(height, width)
+    return (longer - height) // 2, (longer - width) // 2
+
+
+def _planes(image: Image) -> Tensor:
+    if not image.flags.writeable:
+        image = image.copy()  # torch cannot express a read-only tensor, and warns of undefined behaviour
+    # Transposing a contiguous [H, W, 3] array yields the channels_last layout that the fast kernel wants.
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
+
+
+def _scale(planes: Tensor, sides: tuple[int, ...], how: Resize) -> Tensor:
+    if planes.shape[2:] == sides:
+        return planes
+    return F.interpolate(planes, size=sides, mode=how.interpolation, antialias=True)
+
+
+def _pad_and_scale(image: Image, above: int, before: int, sides: tuple[int, ...], how: Resize) -> Tensor:
+    """First the rows, some at a time, then the columns, as torch does it: to the last bit what it makes of the whole
+    square, which around 256x16384 pixels would take 0.8 GB.
+    """
     height, width = image.shape[:2]
-    above, before = (max(height, width) - height) // 2, (max(height, width) - width) // 2
-    if not above and not before:
-        return image
-    padded = np.empty((height + 2 * above, width + 2 * before, 3), np.uint8)
-    padded[:] = fill
-    padded[above : above + height, before : before + width] = image
-    return padded
+
+    def scaled_rows(rows: Image) -> Tensor:
+        padded = np.empty((len(rows), width + 2 * before, 3), np.uint8)
+        padded[:] = how.fill
+        padded[:, before : before + width] = rows
+        return _scale(_planes(padded), (len(rows), sides[1]), how)
+
+    at_a_time = max(1, _PIXELS_AT_A_TIME // (width + 2 * before))
+    parts = [scaled_rows(image[start : start + at_a_time]) for start in range(0, height, at_a_time)]
+    if above:
+        border = scaled_rows(np.full((1, width, 3), how.fill, np.uint8)).expand(-1, -1, above, -1)
+        parts = [border, *parts, border]
+    return _scale(torch.cat(parts, dim=2).contiguous(memory_format=torch.channels_last), sides, how)
 
 
 def preprocessing_id(preset: Preset) -> str:

@@ -16,6 +16,11 @@ Image = NDArray[np.uint8]
 
 # What a picture may have at most unless the caller says otherwise: 32 Mpx, more than any robot's camera.
 MAX_PIXELS = 32_000_000
+# What resizing costs grows with the longer side and, for a centre crop, with the ratio of the sides, however few the
+# pixels: 1x1,000,000 of them took 0.8 GB. Line-scan cameras have up to 16,384 pixels a line, and a lidar's picture
+# of 16 lines has up to 2,048 columns, 128:1.
+MAX_SIDE = 16_384
+MAX_RATIO = 128
 
 
 class ImageError(VisionError):
@@ -36,6 +41,10 @@ class ImageSizeError(ImageError):
 
 class ImageTooLargeError(ImageError):
     """The image claims more pixels than the limit; nothing was decoded."""
+
+
+class ImageShapeError(ImageError):
+    """The image is longer, or narrower, than any camera's."""
 
 
 class UndecodableImageError(ImageError):
@@ -75,6 +84,7 @@ class RawImage:
         Raises:
             UnsupportedEncodingError: the encoding is not in the table; DepthImageError if it is one of depth images.
             ImageTooLargeError: height x width is more than `max_pixels`.
+            ImageShapeError: a side is too long, or too long for the other.
             ImageSizeError: a size is not positive or not even where it must be, `step` is shorter than a row, or `data`
                 has another length than step and height say.
         """
@@ -131,6 +141,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     Raises:
         ImageSizeError: no pixels.
         ImageTooLargeError: more than `max_pixels`.
+        ImageShapeError: see `check_shape`.
     """
     if height <= 0 or width <= 0:
         raise ImageSizeError(f"found an image of {width}x{height} pixels; expected at least 1x1")
@@ -138,6 +149,21 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageTooLargeError(
             f"found an image of {width}x{height} pixels; expected at most {max_pixels} pixels; if it is real, raise "
             "the limit (parameter max_image_pixels)"
+        )
+    check_shape(width, height)
+
+
+def check_shape(width: int, height: int) -> None:
+    """Bound what resizing costs: with these limits less than 250 MB beside the image, whatever it is.
+
+    Raises:
+        ImageShapeError: a side is longer than `MAX_SIDE`, or `MAX_RATIO` times the other.
+    """
+    longer, shorter = max(width, height), min(width, height)
+    if longer > MAX_SIDE or longer > MAX_RATIO * shorter:
+        raise ImageShapeError(
+            f"found an image of {width}x{height} pixels; expected sides of at most {MAX_SIDE} pixels, the longer at "
+            f"most {MAX_RATIO} times the shorter; crop or split the image upstream"
         )
 
 

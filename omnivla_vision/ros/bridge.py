@@ -33,7 +33,7 @@ class BridgedImage:
         """Bound the size and compare it with the bytes; cv_bridge would trust the fields.
 
         Raises:
-            ImageSizeError, ImageTooLargeError: no pixels, or too many.
+            ImageSizeError, ImageTooLargeError, ImageShapeError: no pixels, too many, or too long a side.
             UndecodableImageError: `data` is not step x height bytes.
         """
         check_size(self._message.width, self._message.height, self._max_pixels)

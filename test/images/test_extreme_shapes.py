@@ -1,0 +1,90 @@
+"""What an accepted image costs is bounded, and what costs more is refused with numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from torch.nn import functional as F
+
+from omnivla_vision.images.compressed import CompressedImage
+from omnivla_vision.images.preprocess import resize
+from omnivla_vision.images.raw import MAX_RATIO, MAX_SIDE, ImageShapeError, RawImage
+from omnivla_vision.network.spec import Resize
+
+REFUSED = [(1, 1_000_000), (1_000_000, 1), (1, MAX_RATIO + 1), (MAX_RATIO + 1, 1), (MAX_SIDE + 1, 1900)]
+# The longest sides with the narrowest others, the most pixels at the longest side, and the smallest.
+ACCEPTED = [(MAX_SIDE, 128), (128, MAX_SIDE), (MAX_SIDE, 1953), (1953, MAX_SIDE), (1, 128), (128, 1), (5656, 5656)]
+# In a process of its own, whose address space may grow by the picture's own size and 250 MB once everything is loaded.
+UNDER_A_LIMIT = """
+import resource, sys
+import numpy as np, torch
+from omnivla_vision.images.preprocess import resize
+from omnivla_vision.network.spec import Resize
+torch.set_num_threads(1)
+height, width = map(int, sys.argv[1:])
+strategies = [Resize(strategy=name, interpolation=how, fill=(200, 200, 200))
+              for name in ("resize-naive", "letterbox", "resize-crop") for how in ("bicubic", "bilinear")]
+for how in strategies:
+    resize(np.zeros((300, 400, 3), np.uint8), 384, how)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + 2 * height * width * 3 + 250_000_000
+image = np.full((height, width, 3), 200, np.uint8)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for how in strategies:
+    pixels = resize(image, 384, how)
+    assert pixels.shape == (3, 384, 384) and bool((pixels == 200).all())
+"""
+
+
+@pytest.mark.parametrize(("height", "width"), REFUSED)
+def test_what_no_camera_has_is_refused_before_it_is_resized(height: int, width: int) -> None:
+    match = f"found an image of {width}x{height} pixels; expected sides of at most 16384 pixels, the longer at most 128"
+    for check in (
+        lambda: RawImage(data=bytes(height * width), height=height, width=width, encoding="mono8", step=width).check(),
+        lambda: resize(np.zeros((height, width, 3), np.uint8), 224),
+    ):
+        with pytest.raises(ImageShapeError, match=match):
+            check()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1_000_000), (1_000_000, 1)])
+def test_a_file_of_two_kilobytes(height: int, width: int) -> None:
+    data = cv2.imencode(".png", np.zeros((height, width), np.uint8))[1].tobytes()
+    for image in (CompressedImage(data=data).check, CompressedImage(data=data).rgb):
+        with pytest.raises(ImageShapeError, match=f"{width}x{height}"):
+            image()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
+@pytest.mark.parametrize(("height", "width"), ACCEPTED)
+def test_every_accepted_shape_takes_little_memory(height: int, width: int) -> None:
+    subprocess.run([sys.executable, "-c", UNDER_A_LIMIT, str(height), str(width)], check=True, timeout=240)
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(
+    "shape", [(480, 640), (640, 479), (101, 33), (3000, 2001), (16_384, 128), (128, 16_384), (1, 2)]
+)
+def test_a_letterbox_in_strips_is_the_whole_squares_to_the_bit(shape: tuple[int, int], interpolation: str) -> None:
+    height, width = shape
+    fill = (123, 116, 103)
+    image = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    above, before = (max(shape) - height) // 2, (max(shape) - width) // 2
+    square = np.empty((height + 2 * above, width + 2 * before, 3), np.uint8)
+    square[:] = fill
+    square[above : above + height, before : before + width] = image
+    sides = [int(224 * side / min(square.shape[:2])) for side in square.shape[:2]]
+    planes = torch.from_numpy(square).permute(2, 0, 1).unsqueeze(0)
+    expected = F.interpolate(planes, size=sides, mode=interpolation, antialias=True)[0]
+    top, left = (round((side - 224) / 2) for side in sides)
+    found = resize(image, 224, Resize(strategy="letterbox", interpolation=interpolation, fill=fill))  # type: ignore[arg-type]
+    assert torch.equal(found, expected[:, top : top + 224, left : left + 224])
