@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.images.compressed import decode_compressed
+from omnivla_vision.images.compressed import CompressedImage
 from omnivla_vision.images.raw import ImageError
 
 
@@ -28,6 +28,6 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     if not path.is_file():
         raise ImageFileError(f"found no file {path}; expected a JPEG, PNG or WebP image")
     try:
-        return decode_compressed(np.fromfile(path, np.uint8))
+        return CompressedImage(data=np.fromfile(path, np.uint8)).rgb()
     except ImageError as error:
         raise ImageFileError(f"{path}: {error}") from error

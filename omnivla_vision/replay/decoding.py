@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from omnivla_vision.images.compressed import decode_compressed
+from omnivla_vision.images.compressed import CompressedImage
 from omnivla_vision.images.raw import ImageError, RawImage, to_rgb
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, Bag, BagError, Record
 
@@ -97,12 +97,10 @@ def decode(record: Record) -> BagFrame:
             frame_id=message.header.frame_id,
             rgb=_rgb(message, record.msgtype),
         )
-    except ImageError as error:
-        reason = str(error)
-    # The parser has no base class for what it raises on broken bytes.
-    except Exception as error:  # noqa: BLE001
-        reason = f"the message is broken ({type(error).__name__}: {error})"
-    raise FrameUndecodableError(f"the image at {record.time_ns} ns on topic {record.topic!r}: {reason}")
+    except Exception as error:
+        # The parser has no base class for what it raises on broken bytes.
+        reason = error if isinstance(error, ImageError) else f"the message is broken ({type(error).__name__}: {error})"
+        raise FrameUndecodableError(f"the image at {record.time_ns} ns on topic {record.topic!r}: {reason}") from error
 
 
 def stamp_ns(record: Record) -> int:
@@ -124,7 +122,7 @@ def stamp_ns(record: Record) -> int:
 
 def _rgb(message: Any, msgtype: str) -> NDArray[np.uint8]:
     if msgtype == COMPRESSED_IMAGE:
-        return decode_compressed(message.data)
+        return CompressedImage(data=message.data, format=message.format).rgb()
     return to_rgb(
         RawImage(
             data=message.data,

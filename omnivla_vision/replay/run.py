@@ -142,6 +142,7 @@ def finish(
         console = Console(highlight=False)
         counts = ", ".join(f"{count} {name}" for name, count in asdict(replay.counts).items() if count)
         page = str(options.out / "report.html")
+        console.print(Text(str(replay.selection)))
         console.print(Text.assemble((page, "bold"), f": {counts}; {replay.wall_s:.1f} s"))
         for note in replay.all_notes():
             console.print(Text(f"note: {note}", style="yellow"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omnivla_vision.replay.bag import IMAGE, IMAGE_TYPES, Bag, BagError, Topic
+from omnivla_vision.replay.roles import holds_depth, image_name, is_goal, is_own_picture
 
 
 class AmbiguousTopicError(BagError):
@@ -44,6 +45,10 @@ class Selection:
     stop_ns: int | None
     notes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        goal = "no goal topic" if self.goal is None else f"goal {self.goal.name}"
+        return f"camera {self.camera.name}, {goal}"
+
 
 def select(
     bag: Bag,
@@ -59,7 +64,7 @@ def select(
     Args:
         bag: the bag.
         image_topic: the camera's topic; None: the only camera there is.
-        goal_topic: the goal's topic; None: the only topic of images with `goal` in its name, if there is one.
+        goal_topic: the goal's topic; None: the only topic of images called `goal` or `goal_image`, if there is one.
         goal_elsewhere: the goal does not come from a topic.
         start_s: seconds into the bag.
         duration_s: how much to play; None: to the end.
@@ -69,11 +74,17 @@ def select(
         NoImageTopicError, EmptyTopicError, AmbiguousTopicError: no choice can be made.
         EmptyWindowError: the bag is shorter than `start_s`.
     """
-    images = [topic for topic in bag.topics if topic.msgtype in IMAGE_TYPES]
-    goals = [topic for topic in images if _is_goal(topic)]
     notes: list[str] = []
-    cameras = [topic for topic in images if topic not in goals and topic.name != goal_topic]
-    camera = bag.topic(image_topic) if image_topic else _only(bag, cameras, option="--image-topic", notes=notes)
+    images = [topic for topic in bag.topics if topic.msgtype in IMAGE_TYPES]
+    own = [topic for topic in images if is_own_picture(topic)]
+    goals = [topic for topic in images if is_goal(topic)]
+    if image_topic:
+        camera = bag.topic(image_topic)
+    else:
+        cameras = [topic for topic in images if topic not in goals and topic not in own and topic.name != goal_topic]
+        camera = _only(bag, _of_colours(bag, cameras, notes), option="--image-topic", notes=notes)
+        if own:
+            notes.append(f"{_listing(own)} was left out: a vision node drew it.")
     if not camera.count:
         raise EmptyTopicError(
             f"found no message on topic {camera.name} in {bag.path}; expected camera images; the bag has "
@@ -106,8 +117,20 @@ def select(
     )
 
 
-def _is_goal(topic: Topic) -> bool:
-    return any(part.startswith("goal") for part in topic.name.lower().split("/"))
+def _of_colours(bag: Bag, cameras: Sequence[Topic], notes: list[str]) -> Sequence[Topic]:
+    """Without the depth images beside them."""
+    if len(cameras) < 2:
+        return cameras
+    depth = [topic for topic in cameras if holds_depth(bag, topic)]
+    colours = [topic for topic in cameras if topic not in depth]
+    if not depth or not any(topic.count for topic in colours):
+        return cameras
+    notes.append(f"{_listing(depth)} was left out: it holds distances.")
+    return colours
+
+
+def _listing(topics: Sequence[Topic]) -> str:
+    return ", ".join(map(str, topics))
 
 
 def _only(bag: Bag, topics: Sequence[Topic], *, option: str, notes: list[str]) -> Topic:
@@ -115,10 +138,11 @@ def _only(bag: Bag, topics: Sequence[Topic], *, option: str, notes: list[str]) -
     if not topics:
         raise NoImageTopicError(f"found no topic of images in {bag.path}; it has {bag.listing()}")
     topics = [topic for topic in topics if topic.count] or topics
-    if len({topic.name.removesuffix("/compressed") for topic in topics}) > 1:
-        listing = ", ".join(map(str, topics))
-        raise AmbiguousTopicError(f"found several topics in {bag.path}: {listing}; say which with {option} TOPIC")
+    if len({image_name(topic) for topic in topics}) > 1:
+        raise AmbiguousTopicError(
+            f"found several topics in {bag.path}: {_listing(topics)}; say which with {option} TOPIC"
+        )
     chosen = next((topic for topic in topics if topic.msgtype == IMAGE), topics[0])
     if len(topics) > 1:
-        notes.append(f"{chosen.name} was played; the bag also has {', '.join(str(t) for t in topics if t != chosen)}.")
+        notes.append(f"{chosen.name} was played; the bag also has {_listing([t for t in topics if t != chosen])}.")
     return chosen

@@ -15,7 +15,7 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.live.frames import Result
 from omnivla_vision.ros.messages import image_message
 from omnivla_vision.ros.settings import VisionParameters
-from omnivla_vision.tokens.pictures import PcaBasis, beside, goal_similarity, heat_map
+from omnivla_vision.tokens.pictures import PCA_TOPIC, SIMILARITY_TOPIC, PcaBasis, beside, goal_similarity, heat_map
 
 Features = NDArray[np.floating]
 
@@ -29,8 +29,8 @@ class DebugPictures:
     def __init__(self, node: LifecycleNode, encoder: VisionEncoder) -> None:
         self._node = node
         self._preset = encoder.preset
-        self._pca = node.create_publisher(Image, "~/debug/pca", 1)
-        self._similarity = node.create_publisher(Image, "~/debug/goal_similarity", 1)
+        self._pca = node.create_publisher(Image, f"~/{PCA_TOPIC}", 1)
+        self._similarity = node.create_publisher(Image, f"~/{SIMILARITY_TOPIC}", 1)
         # Fitted to the first frame that is shown and kept: with a basis per frame the colours would flicker.
         self._basis: PcaBasis | None = None
         self._next_s = 0.0

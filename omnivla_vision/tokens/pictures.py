@@ -16,6 +16,9 @@ Features = NDArray[np.floating]
 # What share of a component's values saturates the colour scale at either end.
 CLIPPED_PERCENT = 1.0
 
+# The node's topics of these pictures, below its own name.
+DEBUG_TOPICS = PCA_TOPIC, SIMILARITY_TOPIC = "debug/pca", "debug/goal_similarity"
+
 
 @dataclass(frozen=True)
 class PcaBasis:

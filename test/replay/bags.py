@@ -73,10 +73,33 @@ def raw(
     return Message(topic, IMAGE, at_s, bytes(TYPES.serialize_cdr(message, IMAGE)))
 
 
-def compressed(rgb: NDArray[np.uint8], at_s: float, *, topic: str = f"{CAMERA}/compressed") -> Message:
-    """A PNG of the image: lossless."""
+def compressed(
+    rgb: NDArray[np.uint8], at_s: float, *, topic: str = f"{CAMERA}/compressed", tail: bytes = b""
+) -> Message:
+    """A PNG of the image: lossless; with bytes behind its end."""
     _, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
-    message = TYPES.types[COMPRESSED](header=_header(at_s), format="png", data=png.ravel())
+    return _file(png.tobytes() + tail, "png", at_s, topic)
+
+
+def depth(at_s: float, *, topic: str, image_format: str = "") -> Message:
+    """Millimetres, raw, or as a PNG in a message of that format."""
+    millimetres = (np.arange(48 * 64, dtype=np.uint16) + 500).reshape(48, 64)
+    if image_format:
+        return _file(cv2.imencode(".png", millimetres)[1].tobytes(), image_format, at_s, topic)
+    message = TYPES.types[IMAGE](
+        header=_header(at_s),
+        height=48,
+        width=64,
+        encoding="16UC1",
+        is_bigendian=0,
+        step=128,
+        data=millimetres.view(np.uint8).ravel(),
+    )
+    return Message(topic, IMAGE, at_s, bytes(TYPES.serialize_cdr(message, IMAGE)))
+
+
+def _file(data: bytes, image_format: str, at_s: float, topic: str) -> Message:
+    message = TYPES.types[COMPRESSED](header=_header(at_s), format=image_format, data=np.frombuffer(data, np.uint8))
     return Message(topic, COMPRESSED, at_s, bytes(TYPES.serialize_cdr(message, COMPRESSED)))
 
 

@@ -55,8 +55,8 @@ def test_two_cameras_are_listed(tmp_path: Path, replay: Play) -> None:
 
 
 def test_two_goals_are_listed(tmp_path: Path, replay: Play) -> None:
-    path = bags.write(tmp_path / "bag", [*bags.drive(3), bags.raw(bags.picture(9), 0.25, topic="/goal/other")])
-    with pytest.raises(AmbiguousTopicError, match=r"/goal/other.*/goal_image.*--goal-topic"):
+    path = bags.write(tmp_path / "bag", [*bags.drive(3), bags.raw(bags.picture(9), 0.25, topic="/other/goal")])
+    with pytest.raises(AmbiguousTopicError, match=r"/goal_image.*/other/goal.*--goal-topic"):
         replay(path)
 
 
