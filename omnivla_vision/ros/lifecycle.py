@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.context import Context
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
@@ -20,13 +21,17 @@ class GuardedLifecycleNode(LifecycleNode):
     Derived classes override the hooks `configure`, `activate`, `deactivate`, `cleanup`, which may raise anything: then
     the node falls back to where it came from, or, if that fails too, to unconfigured.
 
+    Args:
+        name: of the node.
+        context: rclpy's; None for the default one.
+
     Attributes:
         problem: why the last transition failed; empty if it did not.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, context: Context | None = None) -> None:
         self.problem = ""
-        super().__init__(name)
+        super().__init__(name, context=context)
         # Up to ROS 2 Jazzy an impossible transition leaves rclpy's service callback as an exception, and ends spin().
         service = self._service_change_state
         service.callback = self._answering(service.callback)
@@ -79,9 +84,11 @@ class GuardedLifecycleNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def release(self) -> None:
-        """Deactivate and clean up."""
-        self.deactivate()
-        self.cleanup()
+        """Deactivate and clean up; the latter also when the former fails."""
+        try:
+            self.deactivate()
+        finally:
+            self.cleanup()
 
     def _transition(
         self, what: str, action: Callable[[], None], undo: Callable[[], None] | None = None
@@ -91,15 +98,24 @@ class GuardedLifecycleNode(LifecycleNode):
             self.state_changed()
             action()
         except Exception as error:  # noqa: BLE001 - it becomes the node's state, and rclpy would swallow it
-            known = isinstance(error, VisionError)
-            self.problem = f"cannot {what}: {error if known else f'{type(error).__name__}: {error}'}"
-            if self.context.ok():  # otherwise a signal came, and that explains it
-                self.get_logger().error(self.problem if known else f"{self.problem}\n{traceback.format_exc()}")
-            if undo is None:
-                return TransitionCallbackReturn.ERROR
+            self._explain(what, error)
+        else:
+            return TransitionCallbackReturn.SUCCESS
+        if undo is None:
+            return TransitionCallbackReturn.ERROR
+        try:
             undo()
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
+        except Exception as error:  # noqa: BLE001 - then everything is released
+            self._explain(f"undo that, after failing to {what}", error)
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.FAILURE
+
+    def _explain(self, what: str, error: Exception) -> None:
+        known = isinstance(error, VisionError)
+        problem = f"cannot {what}: {error if known else f'{type(error).__name__}: {error}'}"
+        self.problem = f"{self.problem}; {problem}" if self.problem else problem
+        if self.context.ok():  # otherwise a signal came, and that explains it
+            self.get_logger().error(problem if known else f"{problem}\n{traceback.format_exc()}")
 
     def _answering(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         def answer(request: Any, response: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -30,15 +31,21 @@ class Outputs:
     """
 
     def __init__(self, node: LifecycleNode, encoder: VisionEncoder, settings: Callable[[], VisionParameters]) -> None:
-        self._node = node
         self._encoder = encoder
         self._settings = settings
         self._messages = TokenMessages(encoder.layout, encoder.provenance)
         self._sequence = 0
         overrides = QoSOverridingOptions.with_default_policies()
-        self._tokens = node.create_publisher(VisualTokens, "~/tokens", qos.tokens(), qos_overriding_options=overrides)
-        self._goal_status = node.create_publisher(GoalStatus, "~/goal_status", qos.latched())
-        self._debug = DebugPictures(node, encoder)
+        with ExitStack() as undo:
+            self._tokens = node.create_publisher(
+                VisualTokens, "~/tokens", qos.tokens(), qos_overriding_options=overrides
+            )
+            undo.callback(node.destroy_publisher, self._tokens)
+            self._goal_status = node.create_publisher(GoalStatus, "~/goal_status", qos.latched())
+            undo.callback(node.destroy_publisher, self._goal_status)
+            self._debug = DebugPictures(node, encoder)
+            undo.callback(self._debug.close)
+            self._open = undo.pop_all()
 
     @property
     def message_bytes(self) -> int:
@@ -71,6 +78,4 @@ class Outputs:
 
     def close(self) -> None:
         """Destroy the publishers."""
-        self._debug.close()
-        self._node.destroy_publisher(self._goal_status)
-        self._node.destroy_publisher(self._tokens)
+        self._open.close()

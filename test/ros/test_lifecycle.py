@@ -11,12 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rclpy
 import yaml
 from numpy.typing import NDArray
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import content_id
 from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.lifecycle import GuardedLifecycleNode
 from omnivla_vision.tokens.packing import pack, unpack
 from test.ros.conftest import STAMP_NS, Setup, encode_one, frame, running
 from test.ros.control import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE
@@ -155,6 +157,65 @@ def test_a_failed_activation_leaves_the_node_inactive(tmp_path: Path) -> None:
         assert "sometimes" in reports[-1].message
         assert setup.control.state == "inactive"
         assert setup.control.change_state(CLEANUP)
+
+
+def test_failed_activations_leave_nothing_open(tmp_path: Path) -> None:
+    """The camera's topic was open when the goal's failed, and must not deliver to an inactive node."""
+    override = {"qos_overrides./robot/goal_image.subscription_volatile.reliability": "sometimes"}
+    with running(tmp_path / "log", connect=False, encode_ms=0, **override) as setup:
+        setup.wait_for_state("inactive")
+        for _ in range(3):
+            assert not setup.control.change_state(ACTIVATE)
+        topics = [f"/robot/{name}" for name in ("image_raw", "goal_image")]
+        setup.wait_for(lambda: not any(map(setup.probe.node.count_subscribers, topics)), "the topics to close")
+        assert setup.counts()["received"] == 0
+
+
+@pytest.mark.parametrize("broken", ["configure", "activate", "deactivate", "cleanup"])
+def test_every_step_is_undone_whatever_fails(broken: str) -> None:
+    class Node(GuardedLifecycleNode):
+        """Acquires in each step what the opposite one releases; one of them fails at its end."""
+
+        def __init__(self, context: rclpy.Context) -> None:
+            self.held: set[str] = set()
+            self.failures = 2 if broken in ("deactivate", "cleanup") else 1
+            super().__init__("node", context=context)
+
+        def step(self, name: str) -> None:
+            if name == broken and self.failures:
+                self.failures -= 1
+                raise OSError("no such luck")
+
+        def configure(self) -> None:
+            self.held.add("network")
+            self.step("configure")
+
+        def activate(self) -> None:
+            self.held.add("topics")
+            self.step("activate")
+
+        def deactivate(self) -> None:
+            self.held.discard("topics")
+            self.step("deactivate")
+
+        def cleanup(self) -> None:
+            self.held.discard("network")
+            self.step("cleanup")
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = Node(context)
+    held = {"unconfigured": set(), "inactive": {"network"}, "active": {"network", "topics"}}
+    for transition in ("configure", "activate", "deactivate", "cleanup"):
+        getattr(node, f"trigger_{transition}")()
+        assert node.held == held[node.state]
+        if transition == broken:
+            assert "no such luck" in node.problem
+            break
+    else:
+        raise AssertionError("nothing failed")
+    node.destroy_node()
+    context.try_shutdown()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
