@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from omnivla_vision.live.frames import Health
 from omnivla_vision.live.memory import resident_bytes
-from omnivla_vision.ros.camera import ImageTopic
+from omnivla_vision.ros.image_topic import ImageTopic
 from omnivla_vision.ros.lifecycle import ACTIVE
 from omnivla_vision.tokens.provenance import Provenance
 from omnivla_vision.transport.finding import Transport
@@ -36,13 +36,18 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """All that the report is made of. Before configure there is no health and no provenance."""
+    """All that the report is made of. Before configure there is no health and no provenance.
+
+    `goal` is the topic of goals that hold until the next one; `namesakes` counts other nodes of the same name.
+    """
 
     state: str
     problem: str
     health: Health | None
     provenance: Provenance | None
     cameras: Sequence[ImageTopic]
+    goal: ImageTopic | None
+    namesakes: int
     max_frame_age_s: float
     transport: Transport
     message_bytes: int
@@ -58,7 +63,7 @@ def report(snapshot: Snapshot) -> list[Status]:
         _node(snapshot),
         _camera(snapshot, health),
         _frames(health),
-        _goal(health),
+        _goal(health, snapshot.goal),
         _engine(provenance),
         _latency(health),
         _transport(snapshot),
@@ -69,6 +74,12 @@ def _node(snapshot: Snapshot) -> Status:
     values = {"state": snapshot.state, "resident_mb": resident_bytes() >> 20}
     if snapshot.problem:
         return Status("node", ERROR, f"{snapshot.state}: {snapshot.problem}", values)
+    if snapshot.namesakes:
+        message = (
+            f"{snapshot.state}; found {snapshot.namesakes} more of this node's name: requests and parameters may reach "
+            "any of them; give each its own with __node or __ns (one that was killed is listed for a while)"
+        )
+        return Status("node", WARN, message, values)
     return Status("node", OK, snapshot.state, values)
 
 
@@ -89,9 +100,8 @@ def _camera_state(snapshot: Snapshot, health: Health, now: float) -> tuple[str, 
     if snapshot.state != ACTIVE:
         return "waiting", OK, f"not listening: the node is {snapshot.state}"
     for camera in snapshot.cameras:
-        if camera.incompatible and not camera.publishers:
-            message = f"{camera.topic}: a publisher offers an incompatible {camera.incompatible}"
-            return "incompatible QoS", ERROR, message
+        if camera.unheard and not camera.publishers:
+            return "incompatible", ERROR, _unheard(camera)
     if health.camera_problem:
         return "rejected", ERROR, health.camera_problem
     for camera in snapshot.cameras:
@@ -103,7 +113,14 @@ def _camera_state(snapshot: Snapshot, health: Health, now: float) -> tuple[str, 
         if snapshot.max_frame_age_s and age > snapshot.max_frame_age_s:
             message = f"{camera.topic}: images arrive {age:.1f} s old, more than max_frame_age; do the clocks agree?"
             return "stale", STALE, message
+    unheard = [_unheard(camera) for camera in snapshot.cameras if camera.unheard]
+    if unheard:
+        return "active", WARN, "receiving images; but " + "; ".join(unheard)
     return "active", OK, "receiving images"
+
+
+def _unheard(topic: ImageTopic) -> str:
+    return f"{topic.topic}: {'; '.join(sorted(set(topic.unheard)))}"
 
 
 def _why_nothing_came(camera: ImageTopic, transport: Transport) -> str:
@@ -119,16 +136,19 @@ def _frames(health: Health) -> Status:
     return Status("frames", WARN if bad else OK, message, counts)
 
 
-def _goal(health: Health) -> Status:
+def _goal(health: Health, topic: ImageTopic | None) -> Status:
     goal = health.goal
-    values = {
+    values: dict[str, object] = {
         "id": goal.id if goal else "",
         "size": f"{goal.rgb.shape[1]}x{goal.rgb.shape[0]}" if goal else "",
         "goal_encodes": health.goal_encodes,
         "rejected": health.goals_rejected,
     }
-    if health.goal_problem:
-        return Status("goal", WARN, health.goal_problem, values)
+    if topic is not None:
+        values[f"{topic.topic} publishers"] = topic.publishers
+    problems = [health.goal_problem, _unheard(topic) if topic is not None and topic.unheard else ""]
+    if any(problems):
+        return Status("goal", WARN, "; ".join(filter(None, problems)), values)
     return Status("goal", OK, "goal set" if goal else "no goal: its tokens are zeros and goal_valid is false", values)
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 
 from omnivla_vision.images.raw import ImageError, ImageSource
 from omnivla_vision.live.frames import Frame, GoalImage
+from omnivla_vision.live.goals import GoalOrder
 from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.ros import qos
-from omnivla_vision.ros.camera import ImageTopic, typed_topic
+from omnivla_vision.ros.image_topic import Ear, ImageTopic
 from omnivla_vision.ros.messages import image_source, stamp_to_ns
 from omnivla_vision.ros.pairing import Pairing
 from omnivla_vision.ros.settings import EXACT, LATCHED, VisionParameters
@@ -40,8 +40,12 @@ class Inputs:
         node: owns the subscriptions.
         settings: the node's parameters.
         worker: gets the frames and the goals.
-        seen_goals: source timestamps of the goals received so far; kept by the node from one activation to the next.
+        order: which goals take effect; kept by the node from one activation to the next.
         changed: called when publishers come, go, or turn out to be incompatible.
+
+    Attributes:
+        cameras: the topics of the images that make a frame; with the goal's, where every frame comes with its own.
+        goal: the topic of goals that hold until the next one, otherwise None.
     """
 
     def __init__(
@@ -50,25 +54,32 @@ class Inputs:
         settings: VisionParameters,
         worker: EncodeWorker[Header],
         *,
-        seen_goals: deque[int],
-        changed: Any,
+        order: GoalOrder,
+        changed: Callable[[], None],
     ) -> None:
         self.cameras: list[ImageTopic] = []
-        self.goal_topic = ""
+        self.goal: ImageTopic | None = None
         self._node = node
         self._settings = settings
         self._worker = worker
-        self._seen_goals = seen_goals
-        self._goals: list[Any] = []
+        self._order = order
+        self._changed = changed
         self._goal_comes_along = settings.pairing != LATCHED
         self._pairing = pairing(settings, self._on_set)
-        for index, topic in enumerate(_camera_topics(settings)):
-            self._open(index, topic, settings.image_transport, changed)
-        if self._goal_comes_along:
-            self._open(len(self.cameras), "goal_image", settings.goal_image_transport, changed)
-            self.goal_topic = self.cameras[-1].topic
-        else:
-            self._open_goals()
+        with ExitStack() as undo:
+            for index, name in enumerate(_camera_topics(settings)):
+                self.cameras.append(self._open_camera(undo, index, name, settings.image_transport))
+            if self._goal_comes_along:
+                index = len(self.cameras)
+                self.cameras.append(self._open_camera(undo, index, "goal_image", settings.goal_image_transport))
+            else:
+                self.goal = self._open_goal(undo)
+            self._open = undo.pop_all()
+
+    @property
+    def topics(self) -> list[ImageTopic]:
+        """All of them."""
+        return [*self.cameras, *([self.goal] if self.goal else [])]
 
     def clock_jumped_back(self) -> None:
         """Time starts over: what waits for a partner will not get one."""
@@ -77,29 +88,25 @@ class Inputs:
 
     def close(self) -> None:
         """Destroy the subscriptions."""
-        for camera in self.cameras:
-            camera.close()
-        for goal in self._goals:
-            self._node.destroy_subscription(goal)
+        self._open.close()
 
-    def _open(self, index: int, name: str, transport: str, changed: Any) -> None:
-        received = partial(self._on_image, index)
-        self.cameras.append(ImageTopic(self._node, name, transport=transport, received=received, changed=changed))
+    def _open_camera(self, undo: ExitStack, index: int, name: str, transport: str) -> ImageTopic:
+        ears = [Ear(qos.camera(), partial(self._on_image, index))]
+        topic = ImageTopic(self._node, name, transport=transport, ears=ears, changed=self._changed)
+        undo.callback(topic.close)
+        return topic
 
-    def _open_goals(self) -> None:
-        kind, topic = typed_topic("goal_image", self._settings.goal_image_transport)
-        for entity, profile in (("latched", qos.latched()), ("volatile", qos.volatile())):
-            subscription = self._node.create_subscription(
-                kind,
-                topic,
-                self._on_goal,
-                profile,
-                # Every publisher that does not latch is incompatible with the first subscription, and meant to be.
-                event_callbacks=qos.events(matched=lambda count: None, incompatible=lambda policy: None),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(entity_id=entity),
-            )
-            self._goals.append(subscription)
-        self.goal_topic = str(self._goals[0].topic_name)
+    def _open_goal(self, undo: ExitStack) -> ImageTopic:
+        live = partial(self._on_goal, live=True)
+        ears = [
+            Ear(qos.latched(), partial(self._on_goal, live=False), "latched"),
+            Ear(qos.volatile(), live, "volatile"),
+            Ear(qos.best_effort(), live, "best_effort"),
+        ]
+        transport = self._settings.goal_image_transport
+        topic = ImageTopic(self._node, "goal_image", transport=transport, ears=ears, changed=self._changed)
+        undo.callback(topic.close)
+        return topic
 
     def _on_image(self, index: int, message: Any, info: Any) -> None:
         try:
@@ -135,18 +142,18 @@ class Inputs:
             )
         )
 
-    def _on_goal(self, message: Any, info: Any) -> None:
-        # A latching publisher reaches both subscriptions. Not every middleware has the time of sending.
-        sent_ns = info.get("source_timestamp")
-        if sent_ns and sent_ns in self._seen_goals:
-            return
-        self._seen_goals.append(sent_ns)
+    def _on_goal(self, message: Any, info: Any, *, live: bool) -> None:
+        # Every goal comes through each subscription that hears its publisher.
+        sent_ns, received_ns = (int(info.get(f"{what}_timestamp") or 0) for what in ("source", "received"))
         try:
             image = self._image(message, info)
+            image.source.check()
         except ImageError as error:
-            self._worker.refuse_goal(error)
+            if self._order.refuse(sent_ns=sent_ns):
+                self._worker.refuse_goal(error)
             return
-        self._worker.offer_goal(GoalImage(image=image.source, stamp_ns=image.stamp_ns))
+        if self._order.accept(sent_ns=sent_ns, received_ns=received_ns, live=live):
+            self._worker.offer_goal(GoalImage(image=image.source, stamp_ns=image.stamp_ns))
 
 
 def receive_ms(info: Any) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 
 from rclpy.clock import JumpThreshold, TimeJump
@@ -19,6 +19,7 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
 from omnivla_vision.images.files import read_rgb
 from omnivla_vision.live.frames import Callbacks
+from omnivla_vision.live.goals import GoalOrder
 from omnivla_vision.live.memory import keep_freed_memory, return_memory, use_one_heap
 from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.ros import signals
@@ -29,6 +30,7 @@ from omnivla_vision.ros.lifecycle import UNCONFIGURED, GuardedLifecycleNode
 from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.parameters import Parameters
 from omnivla_vision.ros.program import run_node
+from omnivla_vision.ros.services import create_timed_trigger
 from omnivla_vision.ros.settings import LATCHED, VisionParameters
 from omnivla_vision.ros.start_encoder import LoadEncoder, load_encoder
 from omnivla_vision.ros.updater import make_publisher
@@ -53,7 +55,7 @@ class VisionNode(GuardedLifecycleNode):
         self._worker: EncodeWorker[Header] | None = None
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
-        self._seen_goals: deque[int] = deque(maxlen=16)
+        self._goal_order = GoalOrder()
         # A logger each, because throttling is per logger: refused goals must not hide refused frames.
         self._loggers = {source: self.get_logger().get_child(source) for source in ("camera", "goal")}
         self._settings = Parameters(
@@ -61,7 +63,7 @@ class VisionNode(GuardedLifecycleNode):
         )
         self._diagnostics = make_publisher(self)
         self._heartbeat = Heartbeat(self._diagnostics.period_s, self._publish_diagnostics)
-        self.create_service(Trigger, "~/clear_goal", self._on_clear_goal)
+        create_timed_trigger(self, "~/clear_goal", self._on_clear_goal)
         backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jumps = self.get_clock().create_jump_callback(backwards, post_callback=self._on_clock_jump)
 
@@ -94,27 +96,29 @@ class VisionNode(GuardedLifecycleNode):
         self._outputs.restart()
         self._worker.start()
         self._inputs = Inputs(
-            self, self._settings.current, self._worker, seen_goals=self._seen_goals, changed=self.state_changed
+            self, self._settings.current, self._worker, order=self._goal_order, changed=self.state_changed
         )
-        topics = [camera.topic for camera in self._inputs.cameras]
-        self.get_logger().info(f"listening to {', '.join(topics)} and {self._inputs.goal_topic}")
+        *cameras, goal = [topic.topic for topic in self._inputs.topics]
+        self.get_logger().info(f"listening to {', '.join(cameras)} and {goal}")
 
     def deactivate(self) -> None:
         """Close the topics; the network stays loaded."""
-        if self._inputs is not None:
-            self._inputs.close()
+        with ExitStack() as steps:  # each is done, whatever becomes of the others; the last one first
+            if self._worker is not None:
+                steps.callback(self._worker.stop)
+            if self._inputs is not None:
+                steps.callback(self._inputs.close)
             self._inputs = None
-        if self._worker is not None:
-            self._worker.stop()
 
     def cleanup(self) -> None:
         """Free the network."""
-        keep_freed_memory(False)
-        if self._outputs is not None:
-            self._outputs.close()
-        self._worker = self._outputs = self._encoder = None
-        self._seen_goals.clear()
-        return_memory()
+        with ExitStack() as steps:
+            steps.callback(return_memory)
+            steps.callback(keep_freed_memory, False)
+            if self._outputs is not None:
+                steps.callback(self._outputs.close)
+            self._worker = self._outputs = self._encoder = None
+            self._goal_order = GoalOrder()
 
     def start(self) -> None:
         """Configure and activate, unless `autostart` is false; when configuring fails, wait to be configured again."""
@@ -133,6 +137,8 @@ class VisionNode(GuardedLifecycleNode):
         if not self.context.ok():
             return
         outputs, encoder, worker, inputs = self._outputs, self._encoder, self._worker, self._inputs
+        for topic in inputs.topics if inputs else ():
+            topic.look()
         settings = self._settings.current
         size = outputs.message_bytes if outputs else 0
         rmw = get_rmw_implementation_identifier()
@@ -142,6 +148,8 @@ class VisionNode(GuardedLifecycleNode):
             health=worker.health if worker else None,
             provenance=encoder.provenance if encoder else None,
             cameras=tuple(inputs.cameras) if inputs else (),
+            goal=inputs.goal if inputs else None,
+            namesakes=self._namesakes(),
             max_frame_age_s=settings.max_frame_age,
             transport=examine(size, rmw=rmw, environment=os.environ),
             message_bytes=size,
@@ -158,15 +166,20 @@ class VisionNode(GuardedLifecycleNode):
         level = "UNSET" if settings.log_level == "default" else settings.log_level.upper()
         self.get_logger().set_level(LoggingSeverity[level])
 
-    def _on_clear_goal(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _namesakes(self) -> int:
+        """How many other nodes have this one's full name."""
+        return max(0, self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace())) - 1)
+
+    def _on_clear_goal(self, sent_ns: int, response: Trigger.Response) -> None:
         if self._worker is None:
             response.message = f"there is no goal: the node is {self.state}"
         elif self._settings.current.pairing != LATCHED:
             response.message = "every frame comes with its own goal: parameter pairing is not latched"
-        else:
+        elif self._goal_order.accept(sent_ns=sent_ns, received_ns=0, live=True):
             self._worker.offer_goal(None)
             response.success, response.message = True, "the next frame has no goal"
-        return response
+        else:
+            response.success, response.message = True, "a goal that was sent after this request has taken effect"
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
         self.get_logger().warning(f"the clock jumped by {jump.delta.nanoseconds / 1e9:.3f} s; starting over")

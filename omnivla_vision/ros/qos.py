@@ -46,9 +46,15 @@ def volatile() -> QoSProfile:
     return QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 
 
-def compatible(publisher: QoSProfile, subscription: QoSProfile) -> bool:
-    """Whether messages pass from one to the other."""
-    return bool(qos_check_compatible(publisher, subscription)[0] != QoSCompatibility.ERROR)
+def best_effort() -> QoSProfile:
+    """Hears every publisher, and asks nobody to repeat what got lost."""
+    return QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
+
+
+def incompatibility(publisher: QoSProfile, subscription: QoSProfile) -> str:
+    """Why no messages pass from one to the other; empty if they do."""
+    compatibility, reason = qos_check_compatible(publisher, subscription)
+    return reason.removeprefix("ERROR: ").rstrip(";") if compatibility == QoSCompatibility.ERROR else ""
 
 
 def events(*, matched: Callable[[int], None], incompatible: Callable[[str], None]) -> SubscriptionEventCallbacks:

@@ -9,18 +9,19 @@ from typing import cast
 
 import numpy as np
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from omnivla_vision.live.arrivals import Arrivals
 from omnivla_vision.live.frames import Health
 from omnivla_vision.ros import diagnostics
-from omnivla_vision.ros.camera import ImageTopic
 from omnivla_vision.ros.diagnostics import NAMES, Snapshot
+from omnivla_vision.ros.image_topic import ImageTopic
 from omnivla_vision.ros.lifecycle import ACTIVE
 from omnivla_vision.transport.examine import examine
 from omnivla_vision.transport.fastdds import profile_variable
@@ -92,19 +93,85 @@ def test_incompatible_qos(tmp_path: Path) -> None:
     with running(tmp_path / "log", connect=False, encode_ms=0, remappings=("image_raw:=other",), **override) as setup:
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         publisher = setup.probe.node.create_publisher(Image, "other", best_effort)
-        report = wait_for_camera(setup, "incompatible QoS")
+        report = wait_for_camera(setup, "incompatible")
         assert report.level == b"\2"
-        assert report.message == "/robot/other: a publisher offers an incompatible RELIABILITY"
-        setup.probe.node.destroy_publisher(publisher)
-        report = wait_for_camera(setup, "waiting")
-        assert report.message == "nobody publishes /robot/other; remap it to the camera's topic"
+        sentence = (
+            "/robot/other: a publisher offers an incompatible QoS (Best effort publisher and reliable subscription), "
+            "and nothing comes from it; change it, or this node's with qos_overrides./robot/other.subscription"
+        )
+        assert report.message == sentence
         reliable = setup.probe.node.create_publisher(Image, "other", 1)
 
-        def active() -> bool:
+        def camera_says(message: str, level: bytes) -> bool:
             reliable.publish(frame(BLACK))
-            return setup.probe.diagnostics("camera")["state"] == "active"
+            report = setup.probe.reports["camera"][-1]
+            return (report.message, report.level) == (message, level)
 
-        setup.wait_for(active, "an active camera")
+        setup.wait_for(lambda: camera_says(f"receiving images; but {sentence}", b"\1"), "a warning beside images")
+        setup.probe.node.destroy_publisher(publisher)
+        setup.wait_for(lambda: camera_says("receiving images", b"\0"), "good health")
+        setup.probe.node.destroy_publisher(reliable)
+        setup.wait_for(lambda: setup.probe.diagnostics("camera")["publishers"] == "0", "the publisher's end")
+    assert setup.node.log.read_text().count(sentence) == 1
+
+
+def test_another_type(tmp_path: Path) -> None:
+    """Remapped to a compressed topic, without saying so in the transport."""
+    with running(
+        tmp_path / "log", encode_ms=0, remappings=("image_raw:=jpeg", "goal_image:=png"), connect=False
+    ) as setup:
+        node = setup.probe.node
+        publishers = [node.create_publisher(CompressedImage, topic, 1) for topic in ("jpeg", "png")]
+        mismatch = (
+            "a publisher sends sensor_msgs/msg/CompressedImage, and this node expects sensor_msgs/msg/Image; remap the "
+            "topic, or change the parameter image_transport or goal_image_transport"
+        )
+        assert wait_for_camera(setup, "incompatible").message == f"/robot/jpeg: {mismatch}"
+        wait_for_goal_report(setup, f"/robot/png: {mismatch}", b"\1")
+        for publisher in publishers:
+            node.destroy_publisher(publisher)
+        wait_for_goal_report(setup, NO_GOAL, b"\0")
+        wait_for_camera(setup, "waiting")
+    for topic in ("jpeg", "png"):
+        assert setup.node.log.read_text().count(f"/robot/{topic}: {mismatch}") == 1
+
+
+NO_GOAL = "no goal: its tokens are zeros and goal_valid is false"
+
+
+def wait_for_goal_report(setup: Setup, message: str, level: bytes) -> None:
+    reports = setup.probe.reports["goal"]
+    setup.wait_for(lambda: reports and (reports[-1].message, reports[-1].level) == (message, level), message)
+
+
+def test_a_goal_publisher_that_no_subscription_can_hear(tmp_path: Path) -> None:
+    """By overrides alone: as shipped the node hears publishers of every reliability and durability."""
+    override = {"qos_overrides./robot/goal_image.subscription_best_effort.reliability": "reliable"}
+    with running(tmp_path / "log", encode_ms=0, **override) as setup:
+        best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        publisher = setup.probe.node.create_publisher(Image, "goal_image", best_effort)
+        sentence = (
+            "/robot/goal_image: a publisher offers an incompatible QoS (Best effort publisher and reliable "
+            "subscription), and nothing comes from it; change it, or this node's with "
+            "qos_overrides./robot/goal_image.subscription_best_effort"
+        )
+        wait_for_goal_report(setup, sentence, b"\1")
+        assert setup.probe.diagnostics("goal")["/robot/goal_image publishers"] == "1"  # the probe's
+        setup.probe.node.destroy_publisher(publisher)
+        wait_for_goal_report(setup, NO_GOAL, b"\0")
+    assert setup.node.log.read_text().count(sentence) == 1
+
+
+def test_two_nodes_of_one_name(tmp_path: Path) -> None:
+    with running(tmp_path / "log", encode_ms=0) as setup:
+        reports = setup.probe.reports["node"]
+        twin = rclpy.create_node("vision_node", namespace="/robot", context=setup.probe.node.context)
+        setup.wait_for(lambda: reports[-1].level == b"\1", "a warning")
+        assert reports[-1].message.startswith(
+            "active; found 1 more of this node's name: requests and parameters may reach"
+        )
+        twin.destroy_node()
+        setup.wait_for(lambda: (reports[-1].message, reports[-1].level) == ("active", b"\0"), "good health")
 
 
 def test_everything_else_that_is_reported(setup: Setup) -> None:
@@ -174,13 +241,15 @@ def test_a_transport_that_is_too_small(tmp_path: Path) -> None:
 )
 def test_what_is_said_of_the_transport_is_of_the_middleware_in_use(rmw: str, word: str) -> None:
     transport = examine(1179648, rmw=rmw, environment={})
-    camera = SimpleNamespace(topic="/camera", publishers=1, incompatible="", arrivals=Arrivals())
+    camera = SimpleNamespace(topic="/camera", publishers=1, unheard=[], arrivals=Arrivals())
     snapshot = Snapshot(
         state=ACTIVE,
         problem="",
         health=None,
         provenance=None,
         cameras=[cast(ImageTopic, camera)],
+        goal=None,
+        namesakes=0,
         max_frame_age_s=0.0,
         transport=transport,
         message_bytes=1179648,

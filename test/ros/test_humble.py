@@ -58,7 +58,7 @@ def test_a_cleared_goal_stays_cleared(tmp_path: Path) -> None:
             time.sleep(0.5)  # for what must not come
             assert not encode_one(setup.probe, frame(BLACK, lap)).goal_valid
         volatile = setup.probe.node.create_publisher(Image, "goal_image", 1)
-        setup.wait_for(lambda: volatile.get_subscription_count() == 1, "the volatile subscription")
+        setup.wait_for(lambda: volatile.get_subscription_count() == 2, "the subscriptions")
         volatile.publish(frame(BLACK, 4))
         wait_for_goal(setup, content_id(BLACK))
         setup.probe.node.destroy_publisher(volatile)
@@ -99,7 +99,7 @@ def test_publishers_are_counted_in_the_graph(tmp_path: Path) -> None:
         node.destroy_publisher(setup.probe.camera)
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         bad = node.create_publisher(Image, "image_raw", best_effort)
-        wait_for_camera(setup, "incompatible QoS")
+        wait_for_camera(setup, "incompatible")
         assert setup.probe.diagnostics("camera")["publishers"] == "0"
         node.destroy_publisher(bad)
         wait_for_camera(setup, "waiting")

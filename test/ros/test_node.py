@@ -82,7 +82,7 @@ def test_a_goal_from_a_publisher_that_does_not_latch(probe: Probe, photographs: 
         Image, "goal_image", QoSProfile(depth=1, durability=DurabilityPolicy.VOLATILE)
     )
     # The node's latched subscription does not match this publisher; its other one must.
-    probe.wait_for(lambda: volatile.get_subscription_count() == 1, what="a match", timeout_s=TIMEOUT_S)
+    probe.wait_for(lambda: volatile.get_subscription_count() == 2, what="a match", timeout_s=TIMEOUT_S)
     set_goal(probe, photographs[4], volatile)
     assert encode_one(probe, frame(photographs[0], 20)).goal_id == content_id(photographs[4])
 

@@ -18,8 +18,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from omnivla_vision.errors import VisionError
 from omnivla_vision.msg import GoalStatus, VisualTokens
 from omnivla_vision.ros import qos
-from omnivla_vision.ros.camera import typed_topic
 from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.ros.image_topic import typed_topic
 from omnivla_vision.ros.settings import RAW
 
 POLL_S = 0.02
@@ -86,7 +86,7 @@ class Probe:
     @property
     def connected(self) -> bool:
         """Whether the node listens to camera and goals. It must say so itself: each side connects in its own time."""
-        return self.goal.get_subscription_count() >= 2 and self.diagnostics("camera").get("publishers", "0") != "0"
+        return self.goal.get_subscription_count() >= 3 and self.diagnostics("camera").get("publishers", "0") != "0"
 
     def diagnostics(self, name: str) -> dict[str, str]:
         """The key-value pairs of the node's newest status `name`; empty before the first."""
