@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rosbags.rosbag2 import Reader
-
 from omnivla_vision.errors import VisionError
+from omnivla_vision.replay.storage.base import Record, Storage
+from omnivla_vision.replay.storage.folder import STORAGES, Folder
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
@@ -48,16 +48,6 @@ class Topic:
         return f"{self.name} ({self.msgtype}, {self.count} messages)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """One message as it was recorded: `data` is its CDR bytes, `time_ns` the recorder's clock, not the header's."""
-
-    topic: str
-    msgtype: str
-    time_ns: int
-    data: bytes
-
-
 class Bag:
     """An opened bag; a context manager.
 
@@ -65,7 +55,8 @@ class Bag:
 
     Attributes:
         path: as given.
-        topics: sorted by name.
+        topics: sorted by name, with what the files hold, which metadata.yaml need not know.
+        unlisted: names of files in the folder that metadata.yaml does not list, and that are not read.
         start_ns: time of the first message, by the recorder's clock; 0 when the bag is empty.
         duration_s: seconds from the first message to the last.
 
@@ -81,16 +72,17 @@ class Bag:
             )
         self.path = path
         with _refusing_broken(path):
-            self._reader = Reader(path)
-            self._reader.open()
-        counts: dict[tuple[str, str], int] = {}
-        for connection in self._reader.connections:
-            key = (connection.topic, connection.msgtype)
-            counts[key] = counts.get(key, 0) + connection.msgcount
-        self.topics = tuple(Topic(*key, count) for key, count in sorted(counts.items()))
-        empty = not self._reader.message_count
-        self.start_ns = 0 if empty else self._reader.start_time
-        self.duration_s = 0.0 if empty else self._reader.duration / 1e9
+            self._storage = _open(path)
+        contents = self._storage.contents
+        self._promised = self._storage.promised if isinstance(self._storage, Folder) else contents.counts
+        self.unlisted = tuple(self._storage.unlisted) if isinstance(self._storage, Folder) else ()
+        self.topics = tuple(Topic(*key, count) for key, count in sorted(contents.counts.items()))
+        self.start_ns = contents.start_ns
+        self.duration_s = (contents.end_ns - contents.start_ns) / 1e9
+
+    def promised(self, topic: Topic) -> int:
+        """How many messages of a topic metadata.yaml says that there are."""
+        return self._promised.get((topic.name, topic.msgtype), 0)
 
     def topic(self, name: str) -> Topic:
         """The image topic of that name.
@@ -120,18 +112,14 @@ class Bag:
         Raises:
             BagUnreadableError: the bag breaks off.
         """
-        connections = [connection for connection in self._reader.connections if connection.topic in topics]
-        if not connections:  # rosbags takes an empty list for "all"
-            return
-        messages = self._reader.messages(connections, start_ns, stop_ns)
+        messages = iter(self._storage.records(topics, start_ns, stop_ns))
         while True:
             # Only the parsing is guarded: what the caller raises between two messages must reach it unchanged.
             with _refusing_broken(self.path):
                 found = next(messages, None)
             if found is None:
                 return
-            connection, time_ns, data = found
-            yield Record(topic=connection.topic, msgtype=connection.msgtype, time_ns=time_ns, data=data)
+            yield found
 
     def listing(self) -> str:
         """The topics as a phrase for error messages."""
@@ -139,13 +127,21 @@ class Bag:
 
     def close(self) -> None:
         """Close the file."""
-        self._reader.close()
+        self._storage.close()
 
     def __enter__(self) -> Bag:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _open(path: Path) -> Storage:
+    if path.is_dir():
+        return Folder(path)
+    if path.suffix not in STORAGES:
+        raise ValueError(f"a file ending in {path.suffix or 'nothing'}")
+    return STORAGES[path.suffix](path)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from rosbags.typesys.store import Typestore
 
 from omnivla_vision.images.compressed import CompressedImage
 from omnivla_vision.images.raw import ImageError, RawImage, to_rgb
-from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, Bag, BagError, Record
+from omnivla_vision.images.stamps import NS_PER_S, InvalidStampError, to_nanoseconds
+from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, Bag, BagError
+from omnivla_vision.replay.storage.base import Record
 
 _HEADER_START = 4
 
@@ -91,7 +93,7 @@ def decode(record: Record) -> BagFrame:
         message: Any = standard_types().deserialize_cdr(record.data, record.msgtype)
         stamp = message.header.stamp
         return BagFrame(
-            stamp_ns=stamp.sec * 10**9 + stamp.nanosec,
+            stamp_ns=to_nanoseconds(stamp.sec, stamp.nanosec),
             time_ns=record.time_ns,
             topic=record.topic,
             frame_id=message.header.frame_id,
@@ -107,17 +109,30 @@ def stamp_ns(record: Record) -> int:
     """The header's stamp, without looking at the image.
 
     Raises:
-        FrameUndecodableError: the message is too short to have one.
+        FrameUndecodableError: the message is too short to have one, or it is no time.
     """
     if len(record.data) < _HEADER_START + 8:
         raise FrameUndecodableError(
             f"the message at {record.time_ns} ns on topic {record.topic!r} has {len(record.data)} bytes; expected an "
             "image"
         )
-    # CDR: four bytes that tell the byte order, then the header's stamp.
-    order = "<" if record.data[1] & 1 else ">"
-    seconds, nanoseconds = struct.unpack_from(f"{order}iI", record.data, _HEADER_START)
-    return int(seconds * 10**9 + nanoseconds)
+    seconds, nanoseconds = _stamp_format(record).unpack_from(record.data, _HEADER_START)
+    try:
+        return to_nanoseconds(seconds, nanoseconds)
+    except InvalidStampError as error:
+        raise FrameUndecodableError(f"the message at {record.time_ns} ns on topic {record.topic!r}: {error}") from error
+
+
+def with_stamp(record: Record, stamp_ns: int) -> Record:
+    """The same message, its header stamped otherwise."""
+    data = bytearray(record.data)
+    _stamp_format(record).pack_into(data, _HEADER_START, *divmod(stamp_ns, NS_PER_S))
+    return replace(record, data=bytes(data))
+
+
+def _stamp_format(record: Record) -> struct.Struct:
+    """CDR: four bytes that tell the byte order, then the header's stamp."""
+    return struct.Struct("<iI" if record.data[1] & 1 else ">iI")
 
 
 def _rgb(message: Any, msgtype: str) -> NDArray[np.uint8]:

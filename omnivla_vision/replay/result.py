@@ -43,6 +43,7 @@ class Replay:
         goals: the goals, in order.
         goal_picture: the last of the goals, uint8 [H, W, 3], or None without one.
         wall_s: seconds from the first frame to the last tokens.
+        loops: how often the bag was played.
         problems: why frames were rejected, the first few.
     """
 
@@ -58,6 +59,7 @@ class Replay:
     goal_picture: NDArray[np.uint8] | None
     wall_s: float
     lost: int = 0
+    loops: int = 1
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -74,9 +76,23 @@ class Replay:
             names.update(dict.fromkeys(row.stage_ms))
         return list(names)
 
+    @property
+    def missing(self) -> int:
+        """Messages that the bag's metadata or index promises, and that were not in its files."""
+        return self.selection.missing + self._unread
+
+    @property
+    def _unread(self) -> int:
+        played = self.counts.received + self.lost
+        return 0 if self.selection.frames is None else max(0, self.selection.frames * self.loops - played)
+
     def all_notes(self) -> list[str]:
         """Every sentence that the reader should know."""
-        return [*self.selection.notes, *self.notes, *self.clock.notes(), *self.problems]
+        notes = [*self.selection.notes, *self.notes, *self.clock.notes(), *self.problems]
+        if self._unread:
+            index = f"{self.selection.camera.count} frames of {self.selection.camera.name}"
+            notes.append(f"The bag's index names {index}; {self._unread} of them are not in the files.")
+        return notes
 
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
@@ -88,7 +104,7 @@ class Replay:
             "goal_topic": self.selection.goal.name if self.selection.goal else "",
             "parameters": self.parameters,
             "provenance": asdict(self.provenance),
-            "frames": asdict(self.counts) | {"lost": self.lost},
+            "frames": asdict(self.counts) | {"lost": self.lost, "missing": self.missing},
             "input": {
                 "rate_hz": round(self.clock.rate_hz, 3),
                 "longest_gap_s": round(self.clock.longest_gap_s, 3),

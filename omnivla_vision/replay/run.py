@@ -105,7 +105,7 @@ def run_exact(options: Options, encoder: VisionEncoder) -> int:
     with ExitStack() as stack:
         token_bag = options.token_bag(stack)
         bar = stack.enter_context(progress_bar())
-        task = bar.add_task("encoding", total=expected_frames(selection))
+        task = bar.add_task("encoding", total=selection.frames)
         replay = ExactReplay(
             options.bag,
             selection,
@@ -148,8 +148,8 @@ def finish(
             console.print(Text(f"note: {note}", style="yellow"))
         if verdict is not None:
             console.print(Text(str(verdict), style="green" if verdict.passed else "bold red"))
-    failed = not replay.rows or replay.counts.failed or replay.lost or (verdict is not None and not verdict.passed)
-    return int(bool(failed))
+    incomplete = not replay.rows or replay.counts.failed or replay.lost or replay.missing
+    return int(bool(incomplete or (verdict is not None and not verdict.passed)))
 
 
 def progress_bar() -> Progress:
@@ -161,9 +161,3 @@ def progress_bar() -> Progress:
 def _limits(options: Options) -> Limits:
     names = [field.name for field in fields(Limits)]
     return Limits(**{name: getattr(options, name) for name in names if getattr(options, name) is not None})
-
-
-def expected_frames(selection: Selection) -> int | None:
-    """How many frames there will be; unknown when only a stretch is played."""
-    whole = selection.stop_ns is None and selection.start_ns == selection.bag_start_ns
-    return selection.camera.count if whole else None

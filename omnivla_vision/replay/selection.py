@@ -35,6 +35,7 @@ class Selection:
         bag_start_ns: first message of the bag, which offsets in seconds count from.
         start_ns: first time to play.
         stop_ns: first time not to play; None: to the end.
+        missing: messages of these topics that metadata.yaml promises and the files do not hold.
         notes: sentences that the reader of the report should know.
     """
 
@@ -43,7 +44,14 @@ class Selection:
     bag_start_ns: int
     start_ns: int
     stop_ns: int | None
+    missing: int
     notes: tuple[str, ...]
+
+    @property
+    def frames(self) -> int | None:
+        """How many camera frames there will be; unknown when only a stretch is played."""
+        whole = self.stop_ns is None and self.start_ns == self.bag_start_ns
+        return self.camera.count if whole else None
 
     def __str__(self) -> str:
         goal = "no goal topic" if self.goal is None else f"goal {self.goal.name}"
@@ -110,11 +118,36 @@ def select(
         raise EmptyWindowError(
             f"found a bag of {bag.duration_s:.1f} s; --start {start_s:g} leaves nothing of it to play"
         )
+    missing = _compare_with_metadata(bag, [topic for topic in (camera, goal) if topic is not None], notes)
     start_ns = bag.start_ns + round(start_s * 1e9)
     stop_ns = None if duration_s is None else start_ns + round(duration_s * 1e9)
     return Selection(
-        camera=camera, goal=goal, bag_start_ns=bag.start_ns, start_ns=start_ns, stop_ns=stop_ns, notes=tuple(notes)
+        camera=camera,
+        goal=goal,
+        bag_start_ns=bag.start_ns,
+        start_ns=start_ns,
+        stop_ns=stop_ns,
+        missing=missing,
+        notes=tuple(notes),
     )
+
+
+def _compare_with_metadata(bag: Bag, topics: Sequence[Topic], notes: list[str]) -> int:
+    """Name every difference; returns how many messages are missing."""
+    if bag.unlisted:
+        notes.append(
+            f"{', '.join(bag.unlisted)} was not read: metadata.yaml does not list it; `ros2 bag reindex` would."
+        )
+    missing = 0
+    for topic in topics:
+        promised = bag.promised(topic)
+        if promised != topic.count:
+            missing += max(0, promised - topic.count)
+            notes.append(
+                f"metadata.yaml says that {topic.name} has {promised} messages; the files hold {topic.count}, and "
+                "these were played."
+            )
+    return missing
 
 
 def _of_colours(bag: Bag, cameras: Sequence[Topic], notes: list[str]) -> Sequence[Topic]:

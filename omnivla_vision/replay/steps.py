@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omnivla_vision.encoder import stage
-from omnivla_vision.replay.bag import Bag, Record
+from omnivla_vision.replay.bag import Bag, BagUnreadableError
 from omnivla_vision.replay.decoding import BagFrame, FrameUndecodableError, decode
 from omnivla_vision.replay.selection import EmptyWindowError, Selection
+from omnivla_vision.replay.storage.base import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
     """Read and decode what is to be played.
 
     Raises:
-        BagUnreadableError: the bag breaks off.
+        BagUnreadableError: the bag breaks off, or holds nothing of what its index names.
         EmptyWindowError: not one camera message lies in the stretch to play.
     """
     cameras = 0
@@ -58,6 +59,11 @@ def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
                 yield Step(record=record, is_goal=is_goal, frame=None, problem=str(error))
             else:
                 yield Step(record=record, is_goal=is_goal, frame=frame, stage_ms=stage_ms)
+    if not cameras and selection.frames:
+        raise BagUnreadableError(
+            f"found none of the {selection.frames} images of {selection.camera.name} that the index of {path} names; "
+            "`ros2 bag reindex` or `mcap recover` may repair it"
+        )
     if not cameras:
         raise EmptyWindowError(
             f"found no image of {selection.camera.name} between --start and the end of --duration; the bag lasts "

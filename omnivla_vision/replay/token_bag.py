@@ -13,7 +13,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from omnivla_vision.replay.bag import Record
+from omnivla_vision.replay.storage.base import Record
 from omnivla_vision.resources import resource_path
 from omnivla_vision.tokens.fields import constant_fields
 from omnivla_vision.tokens.packing import pack

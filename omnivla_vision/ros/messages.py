@@ -12,15 +12,10 @@ from sensor_msgs import msg as sensor_msgs
 from omnivla_vision.goal import Goal
 from omnivla_vision.images import compressed
 from omnivla_vision.images.encodings import DEPTH, ENCODINGS
-from omnivla_vision.images.raw import ImageError, ImageSource, RawImage
+from omnivla_vision.images.raw import ImageSource, RawImage
+from omnivla_vision.images.stamps import NS_PER_S, to_nanoseconds
 from omnivla_vision.msg import GoalStatus
 from omnivla_vision.ros import bridge
-
-NS_PER_S = 1_000_000_000
-
-
-class InvalidStampError(ImageError):
-    """A header's stamp is not a time."""
 
 
 def image_source(message: sensor_msgs.Image | sensor_msgs.CompressedImage, *, max_pixels: int) -> ImageSource:
@@ -47,12 +42,7 @@ def stamp_to_ns(stamp: Time) -> int:
     Raises:
         InvalidStampError: it lies before 1970, or has a second or more of nanoseconds.
     """
-    if stamp.sec < 0 or stamp.nanosec >= NS_PER_S:
-        raise InvalidStampError(
-            f"found a header stamped {stamp.sec} s + {stamp.nanosec} ns; expected no negative seconds and less than "
-            f"{NS_PER_S} ns"
-        )
-    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
+    return to_nanoseconds(stamp.sec, stamp.nanosec)
 
 
 def ns_to_stamp(nanoseconds: int) -> Time:

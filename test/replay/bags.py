@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 CAMERA = "/camera/image_raw"
@@ -35,10 +35,18 @@ class Message:
 
 
 def write(
-    path: Path, messages: Iterable[Message], *, storage: StoragePlugin = MCAP, empty: tuple[str, ...] = ()
+    path: Path,
+    messages: Iterable[Message],
+    *,
+    storage: StoragePlugin = MCAP,
+    empty: tuple[str, ...] = (),
+    compression: tuple[CompressionMode, CompressionFormat] | None = None,
 ) -> Path:
     """Write a bag folder; `empty` are further topics of images without a message."""
-    with Writer(path, version=9, storage_plugin=storage) as bag:
+    bag = Writer(path, version=9, storage_plugin=storage)
+    if compression:
+        bag.set_compression(*compression)
+    with bag:
         connections = {(t, IMAGE): bag.add_connection(t, IMAGE, typestore=TYPES) for t in empty}
         for message in messages:
             key = (message.topic, message.msgtype)

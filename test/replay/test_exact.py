@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -138,3 +140,19 @@ def test_a_frame_decodes_to_what_was_recorded(tmp_path: Path) -> None:
     with Bag(path) as bag:
         (record,) = bag.records([bags.CAMERA])
     assert np.array_equal(decode(record).rgb, bags.picture(3))
+
+
+@pytest.mark.parametrize("stamp", [(-1, 0), (5, 10**9), (2**31 - 1, 2**32 - 1)])
+def test_stamps_that_the_node_refuses_are_refused(
+    tmp_path: Path, encoder: VisionEncoder, stamp: tuple[int, int]
+) -> None:
+    messages = bags.drive(3, goal=False)
+    data = bytearray(messages[1].data)
+    struct.pack_into("<iI", data, 4, *stamp)
+    messages[1] = replace(messages[1], data=bytes(data))
+    path = bags.write(tmp_path / "bag", messages)
+    with Bag(path) as bag:
+        selection = select(bag)
+    result = ExactReplay(path, selection, encoder).run({})
+    assert (result.counts.received, result.counts.published, result.counts.rejected) == (3, 2, 1)
+    assert any(f"found a header stamped {stamp[0]} s + {stamp[1]} ns" in note for note in result.all_notes())

@@ -156,6 +156,7 @@ def _stages(replay: Replay) -> str:
 def _frames(replay: Replay) -> str:
     counts = {name: count for name, count in asdict(replay.counts).items() if name != "received"}
     counts["lost on the way"] = replay.lost
+    counts["missing in the bag"] = replay.missing
     shown = [
         (name, count) for name, count in counts.items() if count or name in ("published", "superseded", "rejected")
     ]

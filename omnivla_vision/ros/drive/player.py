@@ -12,10 +12,12 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 
-from omnivla_vision.replay.bag import Bag, Record
+from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.prefetch import Prefetch
 from omnivla_vision.replay.selection import Selection
 from omnivla_vision.replay.steps import read_records
+from omnivla_vision.replay.storage.base import Record
+from omnivla_vision.ros.drive.unique_stamps import UniqueStamps
 from omnivla_vision.ros.messages import ns_to_stamp
 
 # /clock ticks this often while nothing else happens; simulators do the same.
@@ -27,6 +29,7 @@ class Played:
     """One message that was just published.
 
     Attributes:
+        record: as it was published: a camera's stamp that came before has been moved.
         time_ns: its time in the bag, moved on by the loops before.
         wall_s: time.time() when it was handed to the transport.
     """
@@ -60,6 +63,9 @@ class Player:
         loops: how often.
         clock: receives the bag's time.
         idle: called again and again while there is nothing to publish.
+
+    Attributes:
+        moved_stamps: frames that were sent with another stamp, since one before them had theirs.
     """
 
     def __init__(
@@ -82,6 +88,8 @@ class Player:
         self._idle = idle
         self._camera = camera
         self._goal = goal
+        self._stamps = UniqueStamps()
+        self.moved_stamps = 0
 
     def play(self) -> Iterator[Played]:
         """Publish every message at its time, and yield it.
@@ -91,7 +99,7 @@ class Player:
         """
         zero = time.monotonic()
         shift_ns = 0
-        for _ in range(self._loops):
+        for loop in range(self._loops):
             first_ns = last_ns = None
             with Bag(self._path) as bag, Prefetch(partial(read_records, bag, self._selection)) as records:
                 for record in records:
@@ -102,9 +110,11 @@ class Player:
                     played_ns = shift_ns + at_ns
                     self._wait_until(zero + (played_ns - self._selection.start_ns) / 1e9 / self._rate, at_ns)
                     is_goal = record.topic != self._selection.camera.name
+                    published = record if is_goal else self._stamps.make_unique(record)
+                    self.moved_stamps += published is not record and loop == 0  # later ones repeat every stamp
                     wall_s = time.time()
-                    (self._goal if is_goal else self._camera).publish(record.data)
-                    yield Played(record=record, time_ns=played_ns, wall_s=wall_s, is_goal=is_goal)
+                    (self._goal if is_goal else self._camera).publish(published.data)
+                    yield Played(record=published, time_ns=played_ns, wall_s=wall_s, is_goal=is_goal)
             if first_ns is not None and last_ns is not None:
                 shift_ns += last_ns - self._selection.start_ns + self._interval_ns(first_ns, last_ns)
 

@@ -21,7 +21,7 @@ from omnivla_vision.replay.decoding import FrameUndecodableError, decode, stamp_
 from omnivla_vision.replay.exact import FixedGoal
 from omnivla_vision.replay.measure import EncodedFrame, Measurements, segments
 from omnivla_vision.replay.result import GoalChange, Replay
-from omnivla_vision.replay.run import Options, expected_frames, finish, progress_bar
+from omnivla_vision.replay.run import Options, finish, progress_bar
 from omnivla_vision.replay.selection import Selection
 from omnivla_vision.replay.token_bag import TokenBag
 from omnivla_vision.ros.drive.node_process import NodeProcess
@@ -154,7 +154,7 @@ class _Session:
             self._publish_goal(fixed_goal)
         started = time.perf_counter()
         with progress_bar() as bar:
-            total = expected_frames(self._selection)
+            total = self._selection.frames
             task = bar.add_task("playing", total=None if total is None else total * self._live.loop)
             for played in self._player.play():
                 self._note(played)
@@ -209,7 +209,6 @@ class _Session:
         while self._probe.tokens:
             arrived_s, message = self._probe.tokens.pop(0)
             stamp = stamp_to_ns(message.header.stamp)
-            # The newest of that stamp: a loop sends it again.
             sent = next((sent for sent in reversed(self._sent) if sent.stamp_ns == stamp), None)
             if sent is not None:
                 self._measure(message, sent, (arrived_s - sent.wall_s) * 1e3)
@@ -291,4 +290,13 @@ class _Session:
             goals=self._goals,
             goal_picture=self._goal_picture,
             wall_s=wall_s,
+            loops=self._live.loop,
+            notes=self._notes(),
         )
+
+    def _notes(self) -> list[str]:
+        moved = self._player.moved_stamps
+        if not moved:
+            return []
+        sentence = f"{moved} frames had the stamp of an earlier one, and were sent with one some nanoseconds later"
+        return [f"{sentence}, so that their tokens can be told apart."]
