@@ -48,7 +48,7 @@ class Goals:
 
     @contextmanager
     def publisher(self, kind: str) -> Iterator[Callable[[], str]]:
-        """Yields what sends a new goal and returns its id."""
+        """Yields what sends a new goal and returns its id, once it is heard."""
         profile, heard = KINDS[kind]
         publisher = self.setup.probe.node.create_publisher(*typed_topic("goal_image", self.transport), profile)
         self.setup.wait_for(lambda: publisher.get_subscription_count() == heard, "the subscriptions")
@@ -58,7 +58,15 @@ class Goals:
             publisher.publish(self.message(rgb))
             return content_id(rgb)
 
+        sent = []
+
+        def came() -> bool:
+            """The node connects in its own time, and a publisher that does not latch is not heard before."""
+            sent.append(send())
+            return any(status.id in sent for status in self.setup.probe.goal_statuses[-1:])
+
         try:
+            self.setup.wait_for(came, "a goal to come through")
             yield send
         finally:
             self.setup.probe.node.destroy_publisher(publisher)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
 
 from omnivla_vision.goal import content_id
 from omnivla_vision.ros import qos
@@ -24,6 +25,7 @@ from omnivla_vision.ros.messages import bytes_field, image_message, ns_to_stamp
 from test.ros.conftest import RECEIVE, STAMP_NS, TIMEOUT_S, encode_one, frame, running
 from test.ros.control import ACTIVATE, DEACTIVATE
 from test.ros.test_diagnostics import wait_for_camera
+from test.ros.test_goal_order import KINDS, Goals
 from test.ros.test_goals import wait_for_goal
 from test.ros.test_policy_stub import STUB
 from test.ros.test_signals import INT, stop
@@ -62,6 +64,21 @@ def test_a_cleared_goal_stays_cleared(tmp_path: Path) -> None:
         volatile.publish(frame(BLACK, 4))
         wait_for_goal(setup, content_id(BLACK))
         setup.probe.node.destroy_publisher(volatile)
+
+
+def test_goals_and_a_wish_for_none_that_waited(tmp_path: Path) -> None:
+    """Their times of sending come with messages and requests here, too."""
+    with running(tmp_path / "log", encode_ms=0, wrapper=HUMBLE) as setup:
+        goals = Goals(setup, "raw")
+        for kind in KINDS:
+            with goals.publisher(kind) as send:
+                with goals.stopped():
+                    sent = [send() for _ in range(3)]
+                goals.in_force(sent[-1])
+                with goals.stopped():
+                    send()
+                    goals.clear.call_async(Trigger.Request())
+                goals.in_force("")
 
 
 def test_compressed_topics(tmp_path: Path) -> None:
