@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # EXTRAS=ros,test leaves out torch, and the tests that compare with timm.
-EXTRAS ?= cpu,ros,onnxruntime,sim,test,reference
+EXTRAS ?= cpu,ros,onnxruntime,sim,video,test,reference
 WORKERS ?= 2
 # For test-jammy. It must run: pyenv has a python3.10 on PATH also where that one is not chosen.
 PYTHON310 ?= $(firstword $(foreach python,python3.10 $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.10*/bin/python), \

@@ -13,6 +13,14 @@ def positive(text: str) -> float:
     return value
 
 
+def whole_positive(text: str) -> int:
+    """A whole number above zero."""
+    value = int(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"found {text}; expected more than 0")
+    return value
+
+
 def non_negative(text: str) -> float:
     """Zero or a number above it."""
     value = float(text)

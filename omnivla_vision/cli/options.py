@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
+from omnivla_vision.cli.numbers import whole_positive
+
 if TYPE_CHECKING:
     from omnivla_vision.loading import EncoderOptions, LoadedEncoder
 
@@ -31,6 +33,13 @@ def add_checkpoint_options(parser: argparse._ActionsContainer, *, preset: str = 
     )
     parser.add_argument(
         "--lora-alpha", type=float, default=0.0, metavar="A", help="alpha of LoRA weights without adapter_config.json"
+    )
+
+
+def add_max_pixels_option(parser: argparse._ActionsContainer) -> None:
+    """Declare --max-image-pixels; the default is the node's."""
+    parser.add_argument(
+        "--max-image-pixels", type=whole_positive, default=32_000_000, metavar="N", help="refuse larger (%(default)s)"
     )
 
 

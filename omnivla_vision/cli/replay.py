@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnivla_vision.cli.numbers import non_negative, positive
-from omnivla_vision.cli.options import add_encoder_options, load, node_parameters
+from omnivla_vision.cli.options import add_encoder_options, add_max_pixels_option, load, node_parameters
 from omnivla_vision.errors import VisionError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def _add_selection(group: Any) -> None:
     goal.add_argument("--goal-topic", metavar="TOPIC", help="the goal images (found by type and name)")
     goal.add_argument("--goal-image", type=Path, metavar="FILE", help="a picture as the goal")
     goal.add_argument("--goal-at", type=non_negative, metavar="SECONDS", help="the camera frame at that time")
+    add_max_pixels_option(group)
     group.add_argument("--start", type=non_negative, default=0.0, metavar="SECONDS", help="into the bag (0)")
     group.add_argument("--duration", type=positive, metavar="SECONDS", help="how much to play (all)")
 
@@ -94,6 +95,6 @@ def run(arguments: argparse.Namespace) -> int:
         loop=arguments.loop,
         clock=arguments.clock,
         attach=arguments.attach,
-        node_parameters=node_parameters(arguments),
+        node_parameters={**node_parameters(arguments), "max_image_pixels": arguments.max_image_pixels},
     )
     return run_live(options, live)

@@ -13,7 +13,9 @@ from omnivla_vision.replay.storage.folder import STORAGES, Folder
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
+VIDEO_PACKET = "ffmpeg_image_transport_msgs/msg/FFMPEGPacket"
+# The better first.
+IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE, VIDEO_PACKET)
 
 
 class BagError(VisionError):

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from omnivla_vision.images.compressed import CompressedImage
-from omnivla_vision.images.raw import ImageError, RawImage, to_rgb
+from omnivla_vision.images.raw import MAX_PIXELS, ImageError, RawImage, UnsupportedEncodingError
 from omnivla_vision.images.stamps import NS_PER_S, InvalidStampError, to_nanoseconds
-from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, Bag, BagError
+from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, VIDEO_PACKET, Bag, BagError
 from omnivla_vision.replay.storage.base import Record
+from omnivla_vision.replay.video import VIDEO_PACKET_FIELDS, VideoStream, VideoSupportMissingError, codec_of
 
 _HEADER_START = 4
 
@@ -52,6 +53,14 @@ def standard_types() -> Typestore:
     return get_typestore(Stores.ROS2_KILTED)
 
 
+@cache
+def message_types() -> Typestore:
+    """Those, and ffmpeg_image_transport's."""
+    types = get_typestore(Stores.ROS2_KILTED)
+    types.register(get_types_from_msg(VIDEO_PACKET_FIELDS, VIDEO_PACKET))
+    return types
+
+
 def image_topics(path: Path) -> dict[str, int]:
     """Count the messages of every topic of images.
 
@@ -79,30 +88,92 @@ def read_images(path: Path, topic: str) -> Iterator[BagFrame]:
     """
     with Bag(path) as bag:
         bag.topic(topic)
+        decoder = Decoder()
         for record in bag.records([topic]):
-            yield decode(record)
+            yield decoder.decode(record)
+
+
+class Decoder:
+    """Decodes the messages of topics in their order, which matters to video: its pictures need those before.
+
+    Args:
+        max_pixels: refuse larger images.
+    """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        self._max_pixels = max_pixels
+        self._streams: dict[str, VideoStream] = {}
+
+    def decode(self, record: Record) -> BagFrame:
+        """The image of a recorded message.
+
+        Raises:
+            FrameUndecodableError: the message is cut off, or its bytes are no usable image.
+            VideoSupportMissingError: it is video, and PyAV is not installed.
+        """
+        try:
+            message: Any = message_types().deserialize_cdr(record.data, record.msgtype)
+            stamp = message.header.stamp
+            return BagFrame(
+                stamp_ns=to_nanoseconds(stamp.sec, stamp.nanosec),
+                time_ns=record.time_ns,
+                topic=record.topic,
+                frame_id=message.header.frame_id,
+                rgb=self._rgb(message, record),
+            )
+        except VideoSupportMissingError:
+            raise
+        except Exception as error:
+            # The parser has no base class for what it raises on broken bytes.
+            reason = (
+                error if isinstance(error, ImageError) else f"the message is broken ({type(error).__name__}: {error})"
+            )
+            raise FrameUndecodableError(
+                f"the image at {record.time_ns} ns on topic {record.topic!r}: {reason}"
+            ) from error
+
+    def _rgb(self, message: Any, record: Record) -> NDArray[np.uint8]:
+        codec = _codec(message, record.msgtype)
+        if codec is not None:
+            if record.topic not in self._streams:
+                self._streams[record.topic] = VideoStream(codec, max_pixels=self._max_pixels)
+            return self._streams[record.topic].decode(message.data.tobytes())
+        if record.msgtype == COMPRESSED_IMAGE:
+            return CompressedImage(data=message.data, format=message.format, max_pixels=self._max_pixels).rgb()
+        return RawImage(
+            data=message.data,
+            height=message.height,
+            width=message.width,
+            encoding=message.encoding,
+            step=message.step,
+            is_bigendian=bool(message.is_bigendian),
+            max_pixels=self._max_pixels,
+        ).rgb()
 
 
 def decode(record: Record) -> BagFrame:
-    """The image of a recorded message.
+    """The image of a message by itself; raises what `Decoder.decode` does."""
+    return Decoder().decode(record)
 
-    Raises:
-        FrameUndecodableError: the message is cut off, or its bytes are no usable image.
-    """
+
+def is_video(record: Record) -> bool:
+    """Whether a message is a packet of a video stream."""
     try:
-        message: Any = standard_types().deserialize_cdr(record.data, record.msgtype)
-        stamp = message.header.stamp
-        return BagFrame(
-            stamp_ns=to_nanoseconds(stamp.sec, stamp.nanosec),
-            time_ns=record.time_ns,
-            topic=record.topic,
-            frame_id=message.header.frame_id,
-            rgb=_rgb(message, record.msgtype),
-        )
-    except Exception as error:
-        # The parser has no base class for what it raises on broken bytes.
-        reason = error if isinstance(error, ImageError) else f"the message is broken ({type(error).__name__}: {error})"
-        raise FrameUndecodableError(f"the image at {record.time_ns} ns on topic {record.topic!r}: {reason}") from error
+        return _codec(message_types().deserialize_cdr(record.data, record.msgtype), record.msgtype) is not None
+    except Exception:  # noqa: BLE001 - broken bytes are no video
+        return False
+
+
+def _codec(message: Any, msgtype: str) -> str | None:
+    """The video's codec; None for pictures."""
+    if msgtype == VIDEO_PACKET:
+        codec = codec_of(message.encoding)
+        if codec is None:
+            raise UnsupportedEncodingError(
+                f"found video encoding {message.encoding!r}; expected H.264, H.265, AV1, VP8 or VP9"
+            )
+        return codec
+    return codec_of(message.format) if msgtype == COMPRESSED_IMAGE else None
 
 
 def stamp_ns(record: Record) -> int:
@@ -133,18 +204,3 @@ def with_stamp(record: Record, stamp_ns: int) -> Record:
 def _stamp_format(record: Record) -> struct.Struct:
     """CDR: four bytes that tell the byte order, then the header's stamp."""
     return struct.Struct("<iI" if record.data[1] & 1 else ">iI")
-
-
-def _rgb(message: Any, msgtype: str) -> NDArray[np.uint8]:
-    if msgtype == COMPRESSED_IMAGE:
-        return CompressedImage(data=message.data, format=message.format).rgb()
-    return to_rgb(
-        RawImage(
-            data=message.data,
-            height=message.height,
-            width=message.width,
-            encoding=message.encoding,
-            step=message.step,
-            is_bigendian=bool(message.is_bigendian),
-        )
-    )

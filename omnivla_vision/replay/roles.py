@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from omnivla_vision.images.raw import DepthImageError
 from omnivla_vision.replay.bag import IMAGE, Bag, Topic
-from omnivla_vision.replay.decoding import FrameUndecodableError, decode
+from omnivla_vision.replay.decoding import FrameUndecodableError, decode, is_video
+from omnivla_vision.replay.video import VideoSupportMissingError
 from omnivla_vision.tokens.pictures import DEBUG_TOPICS
 
 GOAL_NAMES = ("goal", "goal_image")
-# What image_transport's publishers append to the name of the image, as far as it carries CompressedImage.
-_TRANSPORTS = ("compressed", "compressedDepth", "zstd")
+# What image_transport's publishers append to the name of the image.
+_TRANSPORTS = ("compressed", "compressedDepth", "ffmpeg", "zstd")
 
 
 def image_name(topic: Topic) -> str:
@@ -35,6 +36,12 @@ def holds_depth(bag: Bag, topic: Topic) -> bool:
         return False
     try:
         decode(record)
-    except FrameUndecodableError as error:
+    except (FrameUndecodableError, VideoSupportMissingError) as error:
         return isinstance(error.__cause__, DepthImageError)
     return False
+
+
+def holds_video(bag: Bag, topic: Topic) -> bool:
+    """Whether the topic's first message is a packet of a video stream."""
+    record = next(iter(bag.records([topic.name])), None)
+    return record is not None and is_video(record)

@@ -15,6 +15,7 @@ from rich.text import Text
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
 from omnivla_vision.images.files import read_rgb
+from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.progress import CountColumn, CountedProgress
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.baseline import Baseline, BaselineBuilder
@@ -42,6 +43,7 @@ class Options:
     goal_at: float | None = None
     start: float = 0.0
     duration: float | None = None
+    max_image_pixels: int = MAX_PIXELS
     save_baseline: Path | None = None
     against: Path | None = None
     min_cosine: float | None = None
@@ -64,6 +66,7 @@ class Options:
                 goal_elsewhere=self.goal_image is not None or self.goal_at is not None,
                 start_s=self.start,
                 duration_s=self.duration,
+                max_pixels=self.max_image_pixels,
             )
 
     def fixed_goal(self, selection: Selection) -> FixedGoal | None:
@@ -72,7 +75,7 @@ class Options:
             return FixedGoal(goal=Goal(rgb=read_rgb(self.goal_image)), source=str(self.goal_image))
         if self.goal_at is not None:
             time_ns = selection.bag_start_ns + round(self.goal_at * 1e9)
-            frame = frame_at(self.bag, selection.camera.name, time_ns)
+            frame = frame_at(self.bag, selection.camera, time_ns, max_pixels=self.max_image_pixels)
             return FixedGoal(
                 goal=Goal(rgb=frame.rgb, stamp_ns=frame.stamp_ns),
                 source=f"{selection.camera.name} at {self.goal_at:g} s",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from omnivla_vision.replay.bag import IMAGE, IMAGE_TYPES, Bag, BagError, Topic
+from omnivla_vision.images.raw import MAX_PIXELS
+from omnivla_vision.replay.bag import IMAGE_TYPES, Bag, BagError, Topic
 from omnivla_vision.replay.roles import holds_depth, image_name, is_goal, is_own_picture
 
 
@@ -35,6 +36,7 @@ class Selection:
         bag_start_ns: first message of the bag, which offsets in seconds count from.
         start_ns: first time to play.
         stop_ns: first time not to play; None: to the end.
+        max_pixels: larger images are refused.
         missing: messages of these topics that metadata.yaml promises and the files do not hold.
         notes: sentences that the reader of the report should know.
     """
@@ -45,6 +47,7 @@ class Selection:
     start_ns: int
     stop_ns: int | None
     missing: int
+    max_pixels: int
     notes: tuple[str, ...]
 
     @property
@@ -66,6 +69,7 @@ def select(
     goal_elsewhere: bool = False,
     start_s: float = 0.0,
     duration_s: float | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Selection:
     """Choose, by type where no name is given.
 
@@ -76,6 +80,7 @@ def select(
         goal_elsewhere: the goal does not come from a topic.
         start_s: seconds into the bag.
         duration_s: how much to play; None: to the end.
+        max_pixels: refuse larger images.
 
     Raises:
         TopicMissingError, TopicTypeError: a name is not in the bag, or is not images.
@@ -128,6 +133,7 @@ def select(
         start_ns=start_ns,
         stop_ns=stop_ns,
         missing=missing,
+        max_pixels=max_pixels,
         notes=tuple(notes),
     )
 
@@ -167,7 +173,7 @@ def _listing(topics: Sequence[Topic]) -> str:
 
 
 def _only(bag: Bag, topics: Sequence[Topic], *, option: str, notes: list[str]) -> Topic:
-    """The one topic that can be meant. One camera's raw and compressed images count as one: raw, which lost nothing."""
+    """The one topic that can be meant. One camera's transports count as one: raw first, which lost nothing."""
     if not topics:
         raise NoImageTopicError(f"found no topic of images in {bag.path}; it has {bag.listing()}")
     topics = [topic for topic in topics if topic.count] or topics
@@ -175,7 +181,7 @@ def _only(bag: Bag, topics: Sequence[Topic], *, option: str, notes: list[str]) -
         raise AmbiguousTopicError(
             f"found several topics in {bag.path}: {_listing(topics)}; say which with {option} TOPIC"
         )
-    chosen = next((topic for topic in topics if topic.msgtype == IMAGE), topics[0])
+    chosen = min(topics, key=lambda topic: IMAGE_TYPES.index(topic.msgtype))
     if len(topics) > 1:
         notes.append(f"{chosen.name} was played; the bag also has {_listing([t for t in topics if t != chosen])}.")
     return chosen

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from omnivla_vision.encoder import stage
-from omnivla_vision.replay.bag import Bag, BagUnreadableError
-from omnivla_vision.replay.decoding import BagFrame, FrameUndecodableError, decode
+from omnivla_vision.images.raw import MAX_PIXELS
+from omnivla_vision.replay.bag import Bag, BagUnreadableError, Topic
+from omnivla_vision.replay.decoding import BagFrame, Decoder, FrameUndecodableError
+from omnivla_vision.replay.roles import holds_video
 from omnivla_vision.replay.selection import EmptyWindowError, Selection
 from omnivla_vision.replay.storage.base import Record
 
@@ -47,14 +52,19 @@ def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
         EmptyWindowError: not one camera message lies in the stretch to play.
     """
     cameras = 0
+    decoder = Decoder(selection.max_pixels)
     with Bag(path) as bag:
+        if selection.start_ns > selection.bag_start_ns and holds_video(bag, selection.camera):
+            for record in bag.records([selection.camera.name], stop_ns=selection.start_ns):
+                with suppress(FrameUndecodableError):
+                    decoder.decode(record)
         for record in read_records(bag, selection):
             is_goal = record.topic != selection.camera.name
             cameras += not is_goal
             stage_ms: dict[str, float] = {}
             try:
                 with stage(stage_ms, "decode"):
-                    frame = decode(record)
+                    frame = decoder.decode(record)
             except FrameUndecodableError as error:
                 yield Step(record=record, is_goal=is_goal, frame=None, problem=str(error))
             else:
@@ -71,17 +81,37 @@ def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
         )
 
 
-def frame_at(path: Path, topic: str, time_ns: int) -> BagFrame:
+def frame_at(path: Path, topic: Topic, time_ns: int, *, max_pixels: int = MAX_PIXELS) -> BagFrame:
     """The first usable image recorded at or after a time.
 
     Raises:
         EmptyWindowError: there is none.
     """
+    decoder = Decoder(max_pixels)
     with Bag(path) as bag:
-        for record in bag.records([topic], start_ns=time_ns):
+        for record in bag.records([topic.name], start_ns=None if holds_video(bag, topic) else time_ns):
             with suppress(FrameUndecodableError):
-                return decode(record)
+                frame = decoder.decode(record)
+                if frame.time_ns >= time_ns:
+                    return frame
         raise EmptyWindowError(
-            f"found no usable image of {topic} at or after {(time_ns - bag.start_ns) / 1e9:.1f} s; the bag lasts "
+            f"found no usable image of {topic.name} at or after {(time_ns - bag.start_ns) / 1e9:.1f} s; the bag lasts "
             f"{bag.duration_s:.1f} s"
         )
+
+
+def pictures_at(path: Path, topic: Topic, times_ns: Sequence[int], *, max_pixels: int) -> Iterator[NDArray[np.uint8]]:
+    """The images that were recorded at these times, in order: each is looked up, and a video is decoded once."""
+    with Bag(path) as bag:
+        if not holds_video(bag, topic):
+            for time_ns in times_ns:
+                record = next(bag.records([topic.name], start_ns=time_ns, stop_ns=time_ns + 1))
+                yield Decoder(max_pixels).decode(record).rgb
+            return
+        decoder, wanted = Decoder(max_pixels), deque(times_ns)
+        for record in bag.records([topic.name], stop_ns=times_ns[-1] + 1):
+            with suppress(FrameUndecodableError):
+                frame = decoder.decode(record)
+                while wanted and wanted[0] == frame.time_ns:
+                    wanted.popleft()
+                    yield frame.rgb

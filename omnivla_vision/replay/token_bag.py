@@ -13,7 +13,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from omnivla_vision.replay.bag import VIDEO_PACKET
 from omnivla_vision.replay.storage.base import Record
+from omnivla_vision.replay.video import VIDEO_PACKET_FIELDS
 from omnivla_vision.resources import resource_path
 from omnivla_vision.tokens.fields import constant_fields
 from omnivla_vision.tokens.packing import pack
@@ -102,7 +104,8 @@ class TokenBag:
 
 
 def token_types() -> Typestore:
-    """The standard message types and ours, from its own definition."""
+    """The standard message types, ffmpeg_image_transport's, and ours, from its own definition."""
     types = get_typestore(Stores.ROS2_KILTED)
+    types.register(get_types_from_msg(VIDEO_PACKET_FIELDS, VIDEO_PACKET))
     types.register(get_types_from_msg(resource_path("msg/VisualTokens.msg").read_text(), TOKENS_TYPE))
     return types

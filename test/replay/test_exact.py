@@ -18,7 +18,7 @@ import torch
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
-from omnivla_vision.replay.bag import Bag
+from omnivla_vision.replay.bag import Bag, Topic
 from omnivla_vision.replay.decoding import decode
 from omnivla_vision.replay.exact import ExactReplay, FixedGoal
 from omnivla_vision.replay.measure import EncodedFrame
@@ -88,7 +88,7 @@ def test_a_goal_from_a_file_or_from_a_moment_holds_from_the_first_frame(tmp_path
     path = bags.write(tmp_path / "bag", bags.drive(6, goal=False))
     with Bag(path) as bag:
         selection = select(bag, goal_elsewhere=True)
-    moment = frame_at(path, bags.CAMERA, bags.START_NS + 350_000_000)
+    moment = frame_at(path, Topic(bags.CAMERA, bags.IMAGE, 0), bags.START_NS + 350_000_000)
     assert np.array_equal(moment.rgb, bags.picture(4)), "the first frame at or after 0.35 s"
     fixed = FixedGoal(goal=Goal(rgb=moment.rgb), source="a moment")
     result = ExactReplay(path, selection, encoder, fixed_goal=fixed).run({})
@@ -97,7 +97,7 @@ def test_a_goal_from_a_file_or_from_a_moment_holds_from_the_first_frame(tmp_path
     assert result.rows[0].goal_cosines["dinov2"] < 0.99
     assert not result.selection.notes
     with pytest.raises(EmptyWindowError, match="at or after 9"):
-        frame_at(path, bags.CAMERA, bags.START_NS + 9_000_000_000)
+        frame_at(path, Topic(bags.CAMERA, bags.IMAGE, 0), bags.START_NS + 9_000_000_000)
 
 
 def test_a_changed_goal_counts_from_its_own_moment(tmp_path: Path, replay: Play) -> None:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
-from omnivla_vision.replay.bag import Bag
-from omnivla_vision.replay.decoding import decode
 from omnivla_vision.replay.result import Replay
+from omnivla_vision.replay.steps import pictures_at
 from omnivla_vision.tokens.pictures import PcaBasis
 
 Image = NDArray[np.uint8]
@@ -42,18 +41,18 @@ def views(replay: Replay) -> list[View]:
     basis = PcaBasis.fit(first.current if last.goal is None else last.goal)
     cosines = {row.index: row.goal_cosines for row in replay.rows}
     result = []
-    with Bag(replay.bag) as bag:
-        for index, sample in samples.items():
-            records = bag.records([replay.selection.camera.name], start_ns=sample.time_ns, stop_ns=sample.time_ns + 1)
-            result.append(
-                View(
-                    index=index,
-                    seconds=(sample.time_ns - replay.selection.bag_start_ns) / 1e9,
-                    cosine=next(iter(cosines[index].values()), None),
-                    picture=jpeg(decode(next(records)).rgb),
-                    components=_components(basis, sample.current),
-                )
+    times = [sample.time_ns for sample in samples.values()]
+    pictures = pictures_at(replay.bag, replay.selection.camera, times, max_pixels=replay.selection.max_pixels)
+    for (index, sample), picture in zip(samples.items(), pictures, strict=True):
+        result.append(
+            View(
+                index=index,
+                seconds=(sample.time_ns - replay.selection.bag_start_ns) / 1e9,
+                cosine=next(iter(cosines[index].values()), None),
+                picture=jpeg(picture),
+                components=_components(basis, sample.current),
             )
+        )
     if last.goal is not None and replay.goal_picture is not None:
         result.append(View(-1, 0.0, None, jpeg(replay.goal_picture), _components(basis, last.goal), is_goal=True))
     return result

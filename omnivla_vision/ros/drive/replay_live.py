@@ -15,7 +15,7 @@ from rclpy.serialization import serialize_message
 from omnivla_vision.errors import VisionError
 from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.msg import VisualTokens
-from omnivla_vision.replay.bag import COMPRESSED_IMAGE
+from omnivla_vision.replay.bag import COMPRESSED_IMAGE, VIDEO_PACKET
 from omnivla_vision.replay.camera_clock import CameraClock
 from omnivla_vision.replay.decoding import FrameUndecodableError, decode, stamp_ns
 from omnivla_vision.replay.exact import FixedGoal
@@ -48,6 +48,10 @@ class NoTokensError(VisionError):
     """The node sent no tokens at all."""
 
 
+class VideoNotPlayableError(VisionError):
+    """The camera or the goal was recorded as a video stream."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiveOptions:
     """The options of mode live; `attach` is the full name of a running node, `node_parameters` are of our own."""
@@ -75,6 +79,7 @@ def run_live(options: Options, live: LiveOptions) -> int:
         VisionError: the bag or the goal cannot be used, or the node did not come up or sent nothing.
     """
     selection = options.select()
+    _refuse_video(selection)
     options.out.mkdir(parents=True, exist_ok=True)
     stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
@@ -89,6 +94,15 @@ def run_live(options: Options, live: LiveOptions) -> int:
         session.token_bag = options.token_bag(stack)
         replay = session.run(options.fixed_goal(selection))
     return finish(options, replay)
+
+
+def _refuse_video(selection: Selection) -> None:
+    topics = [topic for topic in (selection.camera, selection.goal) if topic and topic.msgtype == VIDEO_PACKET]
+    if topics:
+        raise VideoNotPlayableError(
+            f"found video packets on {topics[0].name}, which the node does not take, and mode live plays messages as "
+            "they were recorded; use --mode exact, which decodes them"
+        )
 
 
 def _start_node(options: Options, live: LiveOptions, selection: Selection) -> NodeProcess:
