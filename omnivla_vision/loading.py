@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -11,6 +10,8 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.engine.base import Engine
 from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.select import AUTO, build_engine
+from omnivla_vision.engine.start import start_reference
+from omnivla_vision.engine.store import StoreError, expand_store
 from omnivla_vision.errors import VisionError
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, SPACES
 from omnivla_vision.weights import Weights, open_weights
@@ -101,7 +102,10 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
     else:
         # The goal goes through the network alone, so an engine for one image is always there.
         one = _engine(weights, options, images=1)
-        many = one if len(options.cameras) == 1 else _engine(weights, options, images=len(options.cameras))
+        takes_any = len(options.cameras) == 1 or isinstance(one, EagerEngine)
+        many = one if takes_any else _engine(weights, options, images=len(options.cameras))
+        if isinstance(many, EagerEngine):
+            one = many  # goal and cameras computed alike
     return VisionEncoder(
         one,
         weights.preset,
@@ -116,13 +120,21 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
 
 
 def _engine(weights: Weights, options: EncoderOptions, *, images: int) -> Engine:
-    return build_engine(
-        weights.load,
-        preset=weights.preset,
-        fingerprint=weights.backbone_fingerprint,
-        engine=options.engine,
-        precision=options.precision,
-        images=images,
-        bundle_dir=Path(options.bundle_dir).expanduser() if options.bundle_dir else None,
-        read_only=options.read_only,
-    )
+    try:
+        return build_engine(
+            weights.load,
+            preset=weights.preset,
+            fingerprint=weights.backbone_fingerprint,
+            engine=options.engine,
+            precision=options.precision,
+            images=images,
+            bundle_dir=expand_store(options.bundle_dir) if options.bundle_dir else None,
+            read_only=options.read_only,
+        )
+    except StoreError as error:
+        # The reference needs no bundle: slow tokens are better than none, and everybody is told.
+        if options.engine != AUTO or options.precision not in (AUTO, "float32"):
+            raise
+        engine = start_reference(weights.load, weights.preset)
+        engine.notice = f"{engine.name} in float32, slower than what this machine can run: {error}"
+        return engine

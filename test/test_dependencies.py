@@ -22,9 +22,10 @@ ROOMS = {
     "goal": "",
     "progress": "",
     "resources": "errors",
+    "output_files": "errors",
     "network": "errors",
     "images": "errors network",
-    "tokens": "errors goal images network",
+    "tokens": "errors goal images network output_files",
     "transport": "errors resources",
     "checkpoint": "errors network",
     "weights": "checkpoint network",
@@ -32,13 +33,13 @@ ROOMS = {
     "encoder": "engine errors goal images network tokens",
     "loading": "encoder engine errors tokens weights",
     "live": "encoder goal images tokens",
-    "replay": "encoder errors goal images live progress resources tokens",
+    "replay": "encoder errors goal images live output_files progress resources tokens",
     "bench": "encoder engine errors goal images network tokens weights",
     "doctor": "engine transport",
-    "ros": "encoder engine errors goal images live loading network tokens transport",
-    "ros/drive": "errors live replay resources ros tokens transport",
-    "cli": "bench checkpoint doctor engine errors goal images loading network progress replay resources ros/drive"
-    " tokens weights",
+    "ros": "encoder engine errors goal images live loading network output_files tokens transport",
+    "ros/drive": "errors live output_files replay resources ros tokens transport",
+    "cli": "bench checkpoint doctor engine errors goal images loading network output_files progress replay"
+    " resources ros/drive tokens weights",
 }
 
 

@@ -18,6 +18,7 @@ from rclpy.serialization import serialize_message
 from rich.console import Console
 from simulator import RELIABLE, Simulator
 
+from omnivla_vision.output_files import make_folder
 from omnivla_vision.replay.token_bag import TokenBag
 from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
@@ -104,7 +105,7 @@ def run(
     use_shipped_profile(os.environ)
     console = Console(stderr=True, highlight=False)
     console.print("The controller is a demonstration of the wiring, not a policy.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     corridor = Corridor()
     with ExitStack() as stack:
         stack.callback(corridor.close)

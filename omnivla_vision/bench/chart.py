@@ -18,7 +18,7 @@ TITLE, TEXT = 0.7, 0.5  # sizes as OpenCV counts them
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Write a PNG: one bar per result for a single image with a cached goal, the reference's above them.
+    """Write a PNG, whatever the file's name: a bar per result for one image with a cached goal, the reference's above.
 
     Bars are milliseconds per tick, shorter is better.
     """
@@ -44,7 +44,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         write(MARGIN, top + 17, name)
         picture[top : top + ROW - 7, left : right + 1] = colour
         write(right + 8, top + 17, f"{ms:.0f} ms  {gain}".rstrip())
-    save_png(str(path), picture)
+    save_png(path, picture)
 
 
 def _gain(row: dict[str, Any]) -> str:

@@ -26,17 +26,26 @@ def open_checkpoint(spec: str | Path, *, lora_alpha: float | None = None) -> Con
     """
     if str(spec).startswith(hub.PREFIX):
         return hub.read_hub(str(spec))
-    path = Path(spec).expanduser()
+    path = _expand(Path(spec))
     if path.is_dir():
         return _open_folder(path, lora_alpha)
     if path.is_file():
         return _open_file(path, lora_alpha)
-    parts = [Path(part).expanduser() for part in str(spec).split("+")]  # only now: Prismatic's run names hold many a +
+    parts = [_expand(Path(part)) for part in str(spec).split("+")]  # only now: Prismatic's run names hold many a +
     if len(parts) > 1 and all(part.exists() for part in parts):
         return timm_files.read_files([_one_file(part) for part in parts])
     raise CheckpointNotFoundError(
         path, found="nothing", expected="a checkpoint", advice="check the path, or write hub:PRESET for stock weights"
     )
+
+
+def _expand(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise CheckpointNotFoundError(
+            path, found="no home directory for ~", expected="a checkpoint", advice="write the whole path"
+        ) from error
 
 
 def _open_folder(folder: Path, lora_alpha: float | None) -> Contents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from omnivla_vision.cli import bench, build, demo, doctor, encode, inspect, replay, sim, verify
@@ -22,9 +23,25 @@ def main(argv: list[str] | None = None) -> int:
         command.add_parser(subparsers)
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        if sys.stdout is not None:  # closed by whoever started this
+            sys.stdout.flush()  # now, while an error can still be explained
+        return code
+    except BrokenPipeError:  # whoever read it, like `head`, has seen enough
+        _discard_output()
+        return 1
     except (VisionError, OSError) as error:
+        _discard_output()
         print(f"omnivla-vision: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _discard_output() -> None:
+    """Send what stdout still holds nowhere, if it cannot be written: Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - by its descriptor
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

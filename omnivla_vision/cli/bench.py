@@ -52,12 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
     from omnivla_vision.bench.runner import Plan
     from omnivla_vision.bench.runner import run as measure
     from omnivla_vision.engine.start import get_backend
-    from omnivla_vision.engine.store import default_store
+    from omnivla_vision.engine.store import default_store, expand_store
+    from omnivla_vision.output_files import check_file, write
     from omnivla_vision.progress import CountColumn, CountedProgress
 
+    for file in filter(None, (arguments.json, arguments.chart)):
+        check_file(file)
     for name in arguments.engine:
         get_backend(name)  # an unknown one is an error now, not after a minute
-    bundle_dir = (arguments.bundle_dir or default_store()).absolute()
+    bundle_dir = (expand_store(arguments.bundle_dir) if arguments.bundle_dir else default_store()).absolute()
     base = Job(role="engine", preset=arguments.preset, depth=arguments.depth, bundle_dir=str(bundle_dir))
     plan = Plan(
         base=base,
@@ -75,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _show(report)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write(arguments.json, json.dumps(report, indent=1) + "\n")
     if arguments.chart:
         draw(report, arguments.chart)
     return 1 if report["failures"] else 0

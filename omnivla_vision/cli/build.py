@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from omnivla_vision.engine.select import build_engine
-    from omnivla_vision.engine.store import default_store
+    from omnivla_vision.engine.store import default_store, expand_store
     from omnivla_vision.weights import open_weights
 
     weights = open_weights(
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         lora_alpha=arguments.lora_alpha or None,
         encoder_weights=arguments.encoder_weights or None,
     )
-    bundle_dir = arguments.bundle_dir or default_store()
+    bundle_dir = expand_store(arguments.bundle_dir) if arguments.bundle_dir else default_store()
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console

@@ -36,20 +36,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Encode and write."""
     # Here and not above: torch takes seconds to import, and --help should not.
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from omnivla_vision.goal import Goal
     from omnivla_vision.images.files import read_rgb
+    from omnivla_vision.output_files import check_file, write
     from omnivla_vision.tokens.packing import pack, unpack_torch
 
+    check_file(arguments.out)
     current = read_rgb(arguments.image)
     goal = Goal(rgb=read_rgb(arguments.goal)) if arguments.goal else None
     encoder = load(arguments).encoder
+    layout = encoder.layout
+    check_file(arguments.out, layout.rows * layout.width * DTYPES[arguments.dtype].bits // 8)
     encoder.set_goal(goal)
     token_set = encoder.encode(current)
     # Through the node's own packing, so that the same values are refused and rounded the same way.
     tokens: torch.Tensor = unpack_torch(pack(token_set.blocks, arguments.dtype)).unsqueeze(0)
     metadata = {**asdict(token_set.provenance), "space": token_set.layout.space, "goal_id": goal.id if goal else ""}
-    save_file({"tokens": tokens}, arguments.out, metadata=metadata)
+    write(arguments.out, save({"tokens": tokens}, metadata=metadata))
     print(f"{arguments.out}: tokens {list(tokens.shape)} {arguments.dtype}")
     return 0

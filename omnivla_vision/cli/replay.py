@@ -86,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"found --{gate[0].replace('_', '-')} in mode live, which drops frames; use --mode exact"
         )
     options = Options(**{name: getattr(arguments, name) for name in Options.names()})
+    options.prepare()
     if arguments.mode == "exact":
         return run_exact(options, load(arguments).encoder)
     from omnivla_vision.ros.drive.replay_live import LiveOptions, run_live

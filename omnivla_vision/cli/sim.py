@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from omnivla_vision.cli.numbers import positive
 from omnivla_vision.cli.options import add_engine_options, add_weights_options, node_parameters
 from omnivla_vision.errors import VisionError
+from omnivla_vision.output_files import check_file, make_folder
 from omnivla_vision.resources import resource_path
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Load the example and run it."""
     if not arguments.headless and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise SimulatorMissingError("found no screen for the window (DISPLAY is not set); give --headless")
+    make_folder(arguments.out)
+    if arguments.record is not None:
+        make_folder(arguments.record.parent)
+        check_file(arguments.record)
     sys.path.insert(0, str(resource_path("examples/mujoco_corridor")))
     try:
         example = importlib.import_module("closed_loop")

@@ -88,12 +88,12 @@ def check(folder: Path, key: Mapping[str, Any] | None = None) -> Bundle:
         DamagedBundleError: a file is missing or not what the manifest says.
         StaleBundleError: its key is another one, or its format is.
     """
-    _check_ownership(folder)
     try:
+        _check_ownership(folder)
         manifest = (folder / MANIFEST).read_bytes()
         expected_sum = (folder / MANIFEST_SUM).read_bytes()
     except OSError as error:
-        raise DamagedBundleError(f"{folder}: its manifest cannot be read ({error}); build it anew") from error
+        raise DamagedBundleError(f"{folder}: it, or its manifest, cannot be read ({error}); build it anew") from error
     if hashlib.sha256(manifest).hexdigest().encode() != expected_sum:
         raise DamagedBundleError(f"{folder / MANIFEST} is not what {MANIFEST_SUM} says; build the bundle anew")
     content = json.loads(manifest)

@@ -19,7 +19,7 @@ from omnivla_vision.engine.base import (
     UnknownEngineError,
 )
 from omnivla_vision.engine.start import ENGINES, get_backend, start
-from omnivla_vision.engine.store import BundleStore, default_store
+from omnivla_vision.engine.store import BundleStore, StoreError, default_store
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 
@@ -79,12 +79,14 @@ def build_engine(
         EngineUnavailableError: the engine asked for cannot run here; the message names what is missing.
         EngineFailedError: its library could not build or start it.
         BundleError: `read_only`, and there is no bundle that can be used.
+        StoreError: a bundle must be written, and cannot be; of `auto`, when nothing else kept its last choice away.
         ParityError: the engine asked for does not compute the reference's tokens.
     """
     if precision not in (AUTO, *PRECISIONS):
         raise UnknownEngineError(f"unknown precision {precision!r}; expected {AUTO} or one of {', '.join(PRECISIONS)}")
     store = BundleStore(bundle_dir or default_store(), read_only=read_only)
     refused: list[str] = []
+    last: EngineError | None = None
     for name, chosen, reason in _plan(engine, precision):
         spec = EngineSpec(preset=preset, precision=chosen, images=images, entry=entry)
         try:
@@ -94,11 +96,14 @@ def build_engine(
                 raise
             refused.append(f"{name} in {chosen}: {error}")
             logger.warning("auto: %s", refused[-1])
+            last = error
             continue
         logger.info("engine %s in %s: %s", name, chosen, reason)
         if refused:
             started.notice = f"{name} in {chosen} instead of " + "; instead of ".join(refused)
         return started
+    if isinstance(last, StoreError):
+        raise last
     raise EngineUnavailableError("no engine can run here: " + "; ".join(refused))
 
 

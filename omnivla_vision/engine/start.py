@@ -26,11 +26,12 @@ from omnivla_vision.engine.base import (
     UnknownEngineError,
 )
 from omnivla_vision.engine.bundle import Bundle, check
-from omnivla_vision.engine.fit import require_memory
+from omnivla_vision.engine.eager import EagerEngine
+from omnivla_vision.engine.fit import require_disk, require_memory
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import GRAPH_VERSION
 from omnivla_vision.engine.parity import EncoderParity
-from omnivla_vision.engine.store import BundleStore
+from omnivla_vision.engine.store import DISK_FULL, BundleStore, keeping
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 
@@ -74,11 +75,12 @@ def start(
     def build(folder: Path) -> dict[str, Any]:
         started = time.perf_counter()
         require_memory(name, spec.preset)
+        require_disk(spec, folder)
         logger.info("%s: reading the weights", name)
         network = backbone if isinstance(backbone, Backbone) else backbone()
         reference = _reference(network, fingerprint, store)
         logger.info("%s: building in %s", name, spec.precision)
-        with _failures(name, spec, "built"):
+        with _failures(name, spec, "built"), keeping(store.root, only=DISK_FULL):
             backend.build(fold(network), spec, folder)
         del network
         # Before the bundle exists: one that fails is never sealed.
@@ -91,6 +93,24 @@ def start(
 
     bundle = store.get(bundle_key(backend, spec, fingerprint), build)
     return _load(backend, spec, bundle, parity.START_IMAGES)[0]
+
+
+def start_reference(backbone: Callable[[], Backbone], preset: Preset) -> Engine:
+    """The float32 reference itself, in memory, for a machine that can keep no bundle; on its GPU if there is one.
+
+    Raises:
+        NotEnoughMemoryError: it would not fit.
+        ParityError: on a GPU, it does not compute the reference's tokens.
+    """
+    require_memory("eager", preset)
+    network = backbone()
+    if not torch.cuda.is_available():
+        return EagerEngine(network)
+    reference = parity.reference_tokens(network)
+    spec = EngineSpec(preset=preset, precision="float32", entry="stack")
+    engine = EagerEngine(network.to("cuda"), spec)
+    parity.check(engine, spec, reference, parity.START_IMAGES)
+    return engine
 
 
 def verify(folder: Path) -> tuple[Started, tuple[EncoderParity, ...]]:

@@ -1,16 +1,22 @@
-"""Where bundles live: one folder that belongs to this user, in which each bundle is built once and appears whole."""
+"""Where bundles live: one folder that belongs to this user, in which each bundle is built once and appears whole.
+
+A folder in which nothing can be written still serves the bundles that are in it.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from omnivla_vision.engine.base import EngineError
 from omnivla_vision.engine.bundle import Bundle, BundleError, ForeignBundleError, bundle_name, check, seal
 
 logger = logging.getLogger(__name__)
@@ -18,39 +24,68 @@ logger = logging.getLogger(__name__)
 UNFINISHED = ".unfinished-"
 SET_ASIDE = "set-aside"
 REASON = "REASON.txt"
+# What the system says of a disk that takes no more.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 class MissingBundleError(BundleError):
     """There is no such bundle, and none may be built."""
 
 
+class StoreError(EngineError):
+    """Nothing can be kept in the store: no folder, no permission, no space. An engine without a bundle can still run.
+
+    Args:
+        root: the store's folder.
+        found: what is in the way.
+    """
+
+    def __init__(self, root: Path | str, found: str) -> None:
+        super().__init__(
+            f"no engine can be kept in {root}: found {found}; expected a folder that user {os.geteuid()} can write to, "
+            "with space; make one, or name another with bundle_dir (or XDG_CACHE_HOME)"
+        )
+
+
 def default_store() -> Path:
-    """$XDG_CACHE_HOME/omnivla_vision, or ~/.cache/omnivla_vision."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "omnivla_vision"
+    """$XDG_CACHE_HOME/omnivla_vision, or ~/.cache/omnivla_vision.
+
+    Raises:
+        StoreError: there is no home either: a container with a user that its /etc/passwd does not have.
+    """
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "omnivla_vision"
+    return expand_store("~/.cache/omnivla_vision")
+
+
+def expand_store(folder: str | Path) -> Path:
+    """The folder of a store, `~` replaced.
+
+    Raises:
+        StoreError: there is no such home.
+    """
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        reason = f"no home directory (HOME is not set, and user {os.geteuid()} is not in /etc/passwd)"
+        raise StoreError(folder, reason) from error
 
 
 class BundleStore:
     """A folder of bundles.
 
     Args:
-        root: the folder; created with mode 0700.
+        root: the folder; created with mode 0700. If nothing can be written in it, its bundles can still be used.
         read_only: never write, as on a signed image: bundles are used or refused, not built and not set aside.
 
     Raises:
-        ForeignBundleError: the folder belongs to another user.
+        ForeignBundleError: the folder belongs to another user than this one or root.
     """
 
     def __init__(self, root: Path, *, read_only: bool = False) -> None:
         self.root = root
         self.read_only = read_only
-        if not read_only:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if root.stat().st_uid != os.geteuid():
-                raise ForeignBundleError(
-                    f"{root} belongs to user {root.stat().st_uid}, expected {os.geteuid()}; choose another bundle_dir"
-                )
-            root.chmod(0o700)
+        self._obstacle = "" if read_only else _prepare(root)
 
     def get(self, key: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Bundle:
         """The bundle for `key`: the one that is there and whole, or a new one.
@@ -61,19 +96,29 @@ class BundleStore:
 
         Raises:
             BundleError: in a read-only store, whatever is wrong with the bundle; MissingBundleError if there is none.
+            StoreError: a bundle would have to be written, and cannot be.
         """
         path = self.root / bundle_name(key)
+        # Without the lock, which could not be written everywhere: a bundle appears whole.
+        obstacle = self._obstacle
+        try:
+            if path.exists():
+                return check(path, key)
+        except (BundleError, OSError) as error:
+            if self.read_only:
+                raise
+            obstacle = obstacle and f"{obstacle}, and in it {error}"
         if self.read_only:
-            if not path.exists():
-                raise MissingBundleError(
-                    f"found no bundle {path.name} in {self.root}, and it is read-only; expected one for {dict(key)}; "
-                    "build it on this kind of machine with `omnivla-vision build`"
-                )
-            return check(path, key)
+            raise MissingBundleError(
+                f"found no bundle {path.name} in {self.root}, and it is read-only; expected one for {dict(key)}; "
+                "build it on this kind of machine with `omnivla-vision build`"
+            )
+        if obstacle:
+            raise StoreError(self.root, obstacle)
         with self._lock(path.name):
             if path.exists():
                 try:
-                    return check(path, key)
+                    return check(path, key)  # another process was faster
                 except BundleError as error:
                     self._set_aside(path, str(error))
             return self._build(path, key, build)
@@ -82,11 +127,14 @@ class BundleStore:
         unfinished = self.root / f"{UNFINISHED}{path.name}"
         # Whoever left it there is dead: the lock is ours.
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
+        with keeping(self.root):
+            unfinished.mkdir(mode=0o700)
         try:
-            notes = build(unfinished)
-            seal(unfinished, key, notes)
-            unfinished.rename(path)
+            with keeping(self.root, only=DISK_FULL):
+                notes = build(unfinished)
+            with keeping(self.root):
+                seal(unfinished, key, notes)
+                unfinished.rename(path)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         # Read back: what was written is what will be used.
@@ -97,18 +145,75 @@ class BundleStore:
         aside = self.root / SET_ASIDE / path.name
         logger.warning("setting a bundle aside: %s", reason)
         shutil.rmtree(aside, ignore_errors=True)
-        aside.parent.mkdir(mode=0o700, exist_ok=True)
-        path.rename(aside)
-        if aside.is_dir() and not aside.is_symlink():
-            (aside / REASON).write_text(reason + "\n")
+        with keeping(self.root):
+            aside.parent.mkdir(mode=0o700, exist_ok=True)
+            path.rename(aside)
+            if aside.is_dir() and not aside.is_symlink():
+                (aside / REASON).write_text(reason + "\n")
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
         """Held by one process; the kernel lets go of it when that dies, however it dies."""
-        with (self.root / f".{name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("waiting for another process that builds %s", name)
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with keeping(self.root):
+            file = (self.root / f".{name}.lock").open("w")
+        with file:
+            with keeping(self.root):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    logger.info("waiting for another process that builds %s", name)
+                    fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def keeping(folder: Path, *, only: frozenset[int] | None = None) -> Iterator[None]:
+    """Around whatever writes into a store: the system's errors become `StoreError`, whichever library met them.
+
+    Args:
+        folder: the store's.
+        only: which of the system's error numbers; all of them if None.
+
+    Raises:
+        StoreError: nothing could be written in `folder`.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = _error_number(error)
+        if isinstance(error, EngineError) or number is None or (only and number not in only):
+            raise
+        named = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        raise StoreError(folder, os.strerror(number) + named) from error
+
+
+def _error_number(error: Exception) -> int | None:
+    """The system's, if it was the system that refused. Libraries in Rust (safetensors) keep it in their words only."""
+    if match := re.search(r"\(os error (\d+)\)", str(error)):
+        return int(match[1])
+    return error.errno if isinstance(error, OSError) else None
+
+
+def _prepare(root: Path) -> str:
+    """Make the folder; empty, or why nothing can be written in it.
+
+    Raises:
+        ForeignBundleError: it is another user's.
+    """
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = root.stat()
+    except OSError as error:
+        return f"{error.strerror} ({error.filename})"
+    if status.st_uid not in (0, os.geteuid()):
+        raise ForeignBundleError(
+            f"{root} belongs to user {status.st_uid}, expected {os.geteuid()}; choose another bundle_dir"
+        )
+    if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
+        read_only = os.statvfs(root).f_flag & os.ST_RDONLY
+        return "a read-only file system" if read_only else "a folder without permission to write"
+    if status.st_uid != os.geteuid():
+        return f"a folder of user {status.st_uid}"
+    if status.st_mode & 0o077:
+        root.chmod(0o700)
+    return ""

@@ -26,7 +26,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         ImageFileError: no such file, or not a picture that can be decoded.
     """
     if not path.is_file():
-        raise ImageFileError(f"found no file {path}; expected a JPEG, PNG or WebP image")
+        found = "a folder" if path.is_dir() else "no file"
+        raise ImageFileError(f"found {found} {path}; expected a JPEG, PNG or WebP image")
     try:
         return CompressedImage(data=np.fromfile(path, np.uint8)).rgb()
     except ImageError as error:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.output_files import write
 from omnivla_vision.replay.measure import EncodedFrame, Features, Segment, mean_norm
 from omnivla_vision.replay.sampling import EvenlySpaced
 from omnivla_vision.tokens.provenance import Provenance
@@ -49,7 +50,11 @@ class Baseline:
     samples: dict[int, NDArray[np.float32]]
 
     def save(self, path: Path) -> None:
-        """Write the file."""
+        """Write the file.
+
+        Raises:
+            OutputError: the system refused to write.
+        """
         tensors: dict[str, NDArray] = {
             "stamps_ns": self.stamps_ns,
             "norms": self.norms,
@@ -63,7 +68,7 @@ class Baseline:
             "encoders": json.dumps(self.encoders),
             "names": json.dumps(self.names),
         }
-        path.write_bytes(save(tensors, metadata=metadata))
+        write(path, save(tensors, metadata=metadata))
 
     @classmethod
     def load(cls, path: Path) -> Baseline:
@@ -73,7 +78,8 @@ class Baseline:
             BaselineError: there is none, or it is something else.
         """
         if not path.is_file():
-            raise BaselineError(f"found no file {path}; make a baseline with --save-baseline {path}")
+            found = "a folder" if path.is_dir() else "no file"
+            raise BaselineError(f"found {found} {path}; expected a file; make a baseline with --save-baseline {path}")
         try:
             with safe_open(path, "np") as file:
                 metadata = file.metadata() or {}

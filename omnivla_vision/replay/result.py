@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.live.scheduler import FrameCounts
+from omnivla_vision.output_files import write
 from omnivla_vision.replay.camera_clock import CameraClock
 from omnivla_vision.replay.measure import FrameRow, Measurements
 from omnivla_vision.replay.selection import Selection
@@ -127,7 +128,7 @@ class Replay:
 
     def save_metrics(self, path: Path, **more: Any) -> None:
         """Write metrics.json."""
-        path.write_text(json.dumps({**more, **self.metrics()}, indent=1) + "\n")
+        write(path, json.dumps({**more, **self.metrics()}, indent=1) + "\n")
 
 
 def percentiles(samples: list[float]) -> dict[str, float]:

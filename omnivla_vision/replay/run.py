@@ -16,6 +16,7 @@ from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
 from omnivla_vision.images.files import read_rgb
 from omnivla_vision.images.raw import MAX_PIXELS
+from omnivla_vision.output_files import check_file, make_folder
 from omnivla_vision.progress import CountColumn, CountedProgress
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.baseline import Baseline, BaselineBuilder
@@ -55,6 +56,16 @@ class Options:
     def names(cls) -> list[str]:
         """The names of all options."""
         return [field.name for field in fields(cls)]
+
+    def prepare(self) -> None:
+        """Make the output's folder, and sure that all files can be written: before the work, not after it.
+
+        Raises:
+            OutputError: one cannot.
+        """
+        make_folder(self.out)
+        if self.save_baseline is not None:
+            check_file(self.save_baseline)
 
     def select(self) -> Selection:
         """Choose what of the bag is played; raises what `selection.select` does."""
@@ -97,14 +108,18 @@ def run_exact(options: Options, encoder: VisionEncoder) -> int:
     """Play in mode exact, write the files, and judge; returns the exit code.
 
     Raises:
-        VisionError: what the bag, the goal, the baseline or an output cannot be used for.
+        OutputError: there is no space for the tokens of the whole bag, or a file cannot be written.
+        VisionError: what the bag, the goal or the baseline cannot be used for.
     """
     selection = options.select()
     then = None if options.against is None else Baseline.load(options.against)
     specs = encoder.preset.encoders
     columns = segments([spec.name for spec in specs], [spec.width for spec in specs])
     builder = BaselineBuilder(columns, keep=frozenset(then.samples if then is not None else ()))
-    options.out.mkdir(parents=True, exist_ok=True)
+    if not options.no_tokens:
+        # tokens.mcap holds float16; the images come on top.
+        token_bytes = 2 * encoder.layout.rows * encoder.layout.width
+        make_folder(options.out, (selection.frames or 1) * token_bytes)
     with ExitStack() as stack:
         token_bag = options.token_bag(stack)
         bar = stack.enter_context(progress_bar())

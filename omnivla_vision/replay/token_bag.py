@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -13,6 +14,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from omnivla_vision.output_files import explaining
 from omnivla_vision.replay.bag import VIDEO_PACKET
 from omnivla_vision.replay.storage.base import Record
 from omnivla_vision.replay.video import VIDEO_PACKET_FIELDS
@@ -38,18 +40,24 @@ class TokenBag:
         self._token_topic = token_topic
         self._types = token_types()
         # rosbags writes folders: the file is taken out of one when it is complete, so a broken run leaves the old one.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = TemporaryDirectory(dir=path.parent, prefix=".tokens-")
+        with explaining(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = TemporaryDirectory(dir=path.parent, prefix=".tokens-")
         self._bag = Writer(Path(self._folder.name) / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[tuple[str, str], Connection] = {}
 
     def write(self, topic: str, msgtype: str, time_ns: int, data: bytes) -> None:
-        """Write one serialized message of a standard type, or of ours."""
-        connection = self._connections.get((topic, msgtype))
-        if connection is None:
-            connection = self._bag.add_connection(topic, msgtype, typestore=self._types)
-            self._connections[topic, msgtype] = connection
-        self._bag.write(connection, time_ns, data)
+        """Write one serialized message of a standard type, or of ours.
+
+        Raises:
+            OutputError: the system refused to write.
+        """
+        with explaining(self._path):
+            connection = self._connections.get((topic, msgtype))
+            if connection is None:
+                connection = self._bag.add_connection(topic, msgtype, typestore=self._types)
+                self._connections[topic, msgtype] = connection
+            self._bag.write(connection, time_ns, data)
 
     def write_record(self, record: Record) -> None:
         """Copy an image of the bag, byte for byte."""
@@ -91,13 +99,14 @@ class TokenBag:
         )
 
     def __enter__(self) -> TokenBag:
-        self._bag.open()
+        with explaining(self._path):
+            self._bag.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._folder:
+        with self._folder, suppress(OSError) if kind else explaining(self._path):
             self._bag.__exit__(kind, value, trace)
             if kind is None:
                 (Path(self._folder.name) / "bag" / "bag.mcap").replace(self._path)

@@ -158,8 +158,8 @@ def _engine(provenance: Provenance) -> Status:
     if on_gpu:
         values["device_memory_mb"] = torch.cuda.memory_allocated() >> 20
     random = provenance.weights == "random"
-    message = "RANDOM WEIGHTS: the tokens mean nothing" if random else provenance.notice or "running"
-    return Status("engine", WARN if random or provenance.notice else OK, message, values)
+    warnings = [*(["RANDOM WEIGHTS: the tokens mean nothing"] if random else []), *filter(None, [provenance.notice])]
+    return Status("engine", WARN if warnings else OK, "; ".join(warnings) or "running", values)
 
 
 def _latency(health: Health) -> Status:

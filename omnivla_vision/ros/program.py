@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from omnivla_vision.ros import signals
 from omnivla_vision.ros.executor import make_executor
+from omnivla_vision.ros.log_files import ros_arguments
 
 WAKE_UP_S = 1.0
 AnyNode = TypeVar("AnyNode", bound=Node)
@@ -33,7 +34,7 @@ def run_node(
     try:
         with ExitStack() as stack:  # a thread still inside the executor or the node at exit would abort the process
             stack.callback(rclpy.try_shutdown)
-            rclpy.init(args=args)
+            rclpy.init(args=ros_arguments(args))
             node = make()
             stack.callback(node.destroy_node)
             executor = make_executor()

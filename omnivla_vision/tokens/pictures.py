@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
+from omnivla_vision.output_files import write
 
 Image = NDArray[np.uint8]
 Features = NDArray[np.floating]
@@ -84,10 +86,14 @@ def beside(*pictures: Image, height: int = 336, gap: int = 8) -> Image:
     return np.concatenate(columns[1:], axis=1)
 
 
-def save_png(path: str, picture: Image) -> None:
-    """Write an RGB picture, uint8 [H, W, 3], as PNG."""
-    if not cv2.imwrite(path, swap_red_and_blue(picture)):
-        raise OSError(f"could not write {path}")
+def save_png(path: Path, picture: Image) -> None:
+    """Write an RGB picture, uint8 [H, W, 3], as PNG, whatever the file's name.
+
+    Raises:
+        OutputError: the system refused to write.
+    """
+    _, encoded = cv2.imencode(".png", swap_red_and_blue(picture))
+    write(path, encoded.tobytes())
 
 
 def _layer_norm(features: Features) -> Features:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.output_files import write
 from omnivla_vision.replay.gate import Verdict
 from omnivla_vision.replay.report.charts import STRIP, WIDE_STRIP, Series, histogram, line_chart
 from omnivla_vision.replay.report.thumbnails import View, views
@@ -39,14 +40,15 @@ def write_report(path: Path, replay: Replay, *, verdict: Verdict | None = None) 
         _provenance(replay),
     ]
     page = Template((HERE / "page.html").read_text())
-    path.write_text(
+    write(
+        path,
         page.substitute(
             title=escape(f"Replay of {replay.bag.name}"),
             subtitle=escape(f"{replay.provenance.preset}, {replay.mode} mode, {replay.selection.camera.name}"),
             css=(HERE / "page.css").read_text(),
             js=(HERE / "page.js").read_text(),
             body="\n".join(filter(None, sections)),
-        )
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from omnivla_vision.msg import VisualTokens
+from omnivla_vision.output_files import check_file, make_folder, write
 from omnivla_vision.replay.decoding import BagFrame, read_images
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.drive.node_process import NodeProcess
@@ -74,12 +75,15 @@ def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None,
     Raises:
         NodeDiedError: the node ended by itself.
         NodeTimeoutError: the node did not come up in time.
+        OutputError: a file cannot be written.
     """
+    make_folder(folder)
+    if json_file is not None:
+        check_file(json_file)
     console = Console()
     drive = resource_path("resource/sample_drive")
     frames = list(read_images(drive, CAMERA_TOPIC))
     goal = next(read_images(drive, GOAL_TOPIC))
-    folder.mkdir(parents=True, exist_ok=True)
     stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
     console.print(f"[bold]{preset_name}[/], [bold red]RANDOM WEIGHTS[/]: right shape, right speed, no meaning")
@@ -105,7 +109,7 @@ def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None,
         received = [message for _, message in probe.tokens]
     _show(console, report)
     if json_file is not None:
-        json_file.write_text(json.dumps(asdict(report), indent=2) + "\n")
+        write(json_file, json.dumps(asdict(report), indent=2) + "\n")
     if received:
         picture = folder / "tokens.png"
         _save_picture(picture, received, sent, goal)
@@ -206,4 +210,4 @@ def _save_picture(path: Path, received: list[VisualTokens], sent: list[_SentFram
     panels = [frame.rgb, basis.picture(features[:count], grid=last.grid_height, size=336)]
     if last.goal_valid:
         panels += [goal.rgb, basis.picture(features[count : 2 * count], grid=last.grid_height, size=336)]
-    save_png(str(path), beside(*panels))
+    save_png(path, beside(*panels))

@@ -20,6 +20,7 @@ from omnivla_vision.msg import GoalStatus, VisualTokens
 from omnivla_vision.ros import qos
 from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.image_topic import typed_topic
+from omnivla_vision.ros.log_files import ros_arguments
 from omnivla_vision.ros.settings import RAW
 
 POLL_S = 0.02
@@ -48,7 +49,8 @@ class Probe:
         goal_transport: str = RAW,
     ) -> None:
         self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+        no_handlers = rclpy.signals.SignalHandlerOptions.NO
+        rclpy.init(args=ros_arguments(), context=self._context, signal_handler_options=no_handlers)
         self.node = rclpy.create_node("probe", namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)

@@ -80,7 +80,6 @@ def run_live(options: Options, live: LiveOptions) -> int:
     """
     selection = options.select()
     _refuse_video(selection)
-    options.out.mkdir(parents=True, exist_ok=True)
     stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
     namespace, _, node_name = (live.attach or f"{NAMESPACE}/vision_node").rpartition("/")
