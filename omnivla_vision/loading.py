@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import Engine
 from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.select import AUTO, build_engine
 from omnivla_vision.engine.start import start_reference
 from omnivla_vision.engine.store import StoreError, expand_store
 from omnivla_vision.errors import VisionError
+from omnivla_vision.network.projector import Projector
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, SPACES
 from omnivla_vision.weights import Weights, open_weights
 
@@ -113,10 +115,19 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
         fingerprint=weights.fingerprint,
         cameras=options.cameras,
         takes_goal=options.takes_goal,
-        # The reference is float32 from end to end; elsewhere the projector computes in its weights' own precision.
-        projector=weights.projector.float() if weights.projector and one.precision == "float32" else weights.projector,
+        projector=weights.projector and weights.projector.to(projector_dtype(weights.projector, one.precision)),
         batch_engine=many,
     )
+
+
+def projector_dtype(projector: Projector, precision: str) -> torch.dtype:
+    """What the projector computes in behind an engine of that precision; it runs on the CPU, whatever the engine does.
+
+    Never float16, in which torch takes several times as long on a CPU as in float32. bfloat16, where the CPU multiplies
+    it, if that is no coarser than the engine or than the weights; else float32.
+    """
+    coarse = precision in ("bfloat16", "int8") or (precision == "float16" and projector.dtype == torch.bfloat16)
+    return torch.bfloat16 if coarse and machine.has_bfloat16() else torch.float32
 
 
 def _engine(weights: Weights, options: EncoderOptions, *, images: int) -> Engine:

@@ -31,7 +31,7 @@ ROOMS = {
     "weights": "checkpoint network",
     "engine": "errors images network resources",
     "encoder": "engine errors goal images network tokens",
-    "loading": "encoder engine errors tokens weights",
+    "loading": "encoder engine errors network tokens weights",
     "live": "encoder goal images tokens",
     "replay": "encoder errors goal images live output_files progress resources tokens",
     "bench": "encoder engine errors goal images network tokens weights",

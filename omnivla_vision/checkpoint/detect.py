@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omnivla_vision.checkpoint import hub, huggingface, oft, prismatic, timm_files
+from omnivla_vision.checkpoint import hub, huggingface, oft, prismatic, timm_files, unsupported
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import CheckpointNotFoundError, UnknownFormatError
 from omnivla_vision.checkpoint.pt_file import read_structure
@@ -60,6 +60,7 @@ def _open_folder(folder: Path, lora_alpha: float | None) -> Contents:
         return huggingface.read_folder(folder)
     if file := prismatic.find_file(folder):
         return _open_file(file, lora_alpha)
+    unsupported.refuse_known(folder)
     names = sorted(path.name for path in folder.iterdir())
     raise UnknownFormatError(
         folder,
@@ -72,15 +73,21 @@ def _open_folder(folder: Path, lora_alpha: float | None) -> Contents:
 def _open_file(file: Path, lora_alpha: float | None) -> Contents:
     if file.name == huggingface.INDEX:
         return huggingface.read_folder(file.parent)
+    if file.suffix == ".bin" or file.match(unsupported.PICKLED):
+        unsupported.refuse_pickled(file, file.name)
     if file.suffix == ".safetensors":
+        if file.name == unsupported.ADAPTER:
+            unsupported.refuse_adapter(file)
         if timm_files.is_timm_file(file):
             return timm_files.read_files([file])
         if any(key.startswith(huggingface.VISION) for key in read_header(file)):
             return huggingface.read_folder(file.parent, file)
-    elif file.suffix in (".pt", ".pth", ".bin"):
+    elif file.suffix in (".pt", ".pth"):
         structure = read_structure(file)
         if isinstance(structure, dict) and isinstance(structure.get("model"), dict):
             return prismatic.read_native(file, structure)
+        if isinstance(structure, dict) and any(str(key).startswith("language_model.") for key in structure):
+            unsupported.refuse_pickled(file, file.name)
         if isinstance(structure, dict) and any("featurizer." in str(key) for key in structure):
             return oft.read_backbone(file, structure, lora_alpha=lora_alpha)
     raise UnknownFormatError(

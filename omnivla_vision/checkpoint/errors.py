@@ -40,6 +40,18 @@ class CorruptFileError(CheckpointError):
     """A file is truncated, or is not what its name says."""
 
 
+class LfsPointerError(CheckpointError):
+    """A file is git-lfs's pointer to the real one, which was not downloaded."""
+
+
+class UnreadableFileError(CheckpointError):
+    """The system does not let a file be read: no permission, or a broken disk."""
+
+
+class PickledWeightsError(CheckpointError):
+    """A whole model's weights are in PyTorch's .bin files; they have to be converted to safetensors."""
+
+
 class ChangedFileError(CheckpointError):
     """A file was written to, replaced or removed between the check of its weights and their use."""
 
@@ -105,7 +117,7 @@ class FilmError(CheckpointError):
 
 
 class LoraError(CheckpointError):
-    """LoRA weights that cannot be merged: a half is missing, or the scale is unknown or ambiguous."""
+    """LoRA weights that cannot be merged: without a base, a half is missing, the scale is unknown or ambiguous."""
 
 
 class ProjectorWidthError(CheckpointError):

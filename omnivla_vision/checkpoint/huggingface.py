@@ -16,6 +16,7 @@ from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_
 from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.checkpoint.safetensors_file import read_header
 from omnivla_vision.checkpoint.stored import StoredTensor
+from omnivla_vision.checkpoint.unsupported import adapter_warnings
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -51,6 +52,7 @@ def read_folder(folder: Path, file: Path | None = None) -> Contents:
         preset=preset,
         preset_source=preset_source,
         configure=configure_from(folder),
+        warnings=adapter_warnings(folder),
     )
 
 
@@ -59,12 +61,7 @@ def read_tensors(folder: Path) -> dict[str, StoredTensor]:
     index = folder / INDEX
     if not index.is_file():
         return read_single(folder / SINGLE)
-    weight_map = read_json(index, IndexFileError).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise IndexFileError(
-            index, key="weight_map", found="no mapping of names to files", expected="one", advice="download it again"
-        )
-    wanted = {key: name for key, name in weight_map.items() if key.startswith((VISION, PROJECTOR))}
+    wanted = read_index(index)
     shards = {name: read_header(_shard(index, key, name)) for key, name in _one_key_each(wanted).items()}
     for key, name in wanted.items():
         if key not in shards[name]:
@@ -78,6 +75,24 @@ def read_tensors(folder: Path) -> dict[str, StoredTensor]:
     return {key: shards[name][key] for key, name in wanted.items()}
 
 
+def read_index(index: Path) -> dict[str, str]:
+    """The names of the vision's and the projector's tensors -> the shards that hold them.
+
+    Raises:
+        IndexFileError: the file is broken.
+        PathEscapeError: a shard is out of the folder.
+    """
+    weight_map = read_json(index, IndexFileError).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise IndexFileError(
+            index, key="weight_map", found="no mapping of names to files", expected="one", advice="download it again"
+        )
+    wanted = {key: name for key, name in weight_map.items() if key.startswith((VISION, PROJECTOR))}
+    for key, name in _one_key_each(wanted).items():
+        _check_inside(index, key, name)
+    return wanted
+
+
 def read_single(file: Path) -> dict[str, StoredTensor]:
     """Describe the vision's and the projector's tensors of one file."""
     return {key: tensor for key, tensor in read_header(file).items() if key.startswith((VISION, PROJECTOR))}
@@ -88,7 +103,7 @@ def _one_key_each(wanted: dict[str, str]) -> dict[str, str]:
     return {key: name for name, key in {name: key for key, name in wanted.items()}.items()}
 
 
-def _shard(index: Path, key: str, name: str) -> Path:
+def _check_inside(index: Path, key: str, name: str) -> None:
     # By the text alone: the file itself may well be a symlink out of the folder, as in the hub's cache.
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
@@ -99,7 +114,10 @@ def _shard(index: Path, key: str, name: str) -> Path:
             expected="a file inside the folder",
             advice="do not use this checkpoint: its index was tampered with",
         )
-    file = index.parent / path
+
+
+def _shard(index: Path, key: str, name: str) -> Path:
+    file = index.parent / name
     if not file.is_file():
         raise MissingShardError(
             index,

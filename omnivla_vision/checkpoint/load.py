@@ -15,7 +15,12 @@ from torch import Tensor
 
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.detect import open_checkpoint
-from omnivla_vision.checkpoint.errors import MissingEncodersError, MissingProjectorError, PresetConflictError
+from omnivla_vision.checkpoint.errors import (
+    MissingEncodersError,
+    MissingProjectorError,
+    PresetConflictError,
+    UnreadableFileError,
+)
 from omnivla_vision.checkpoint.fingerprint import fingerprint_of, tensor_digest
 from omnivla_vision.checkpoint.identify import preset_of_shapes, same_architectures
 from omnivla_vision.checkpoint.mapped import FileStates
@@ -122,7 +127,8 @@ def load_checkpoint(
     """Map the executed tensors of a checkpoint of any supported format, check and hash them; nothing else is read.
 
     Args:
-        path: a folder, a file, two files with a + between them, or `hub:PRESET` or `hub:ID[+ID]` for stock weights.
+        path: a folder, a file, two files with a + between them, `hub:ORGANIZATION/MODEL` for a whole model, or
+            `hub:PRESET` or `hub:ID[+ID]` for stock weights.
         preset: which network it is, where its files do not tell; it cannot overrule them.
         dtype: of the tensors in memory; None keeps the checkpoint's own (the widest, if a part has several).
         projector: whether to load the projector, for tokens in projected space.
@@ -134,6 +140,25 @@ def load_checkpoint(
         CheckpointError: a subclass per reason; the message says what was found, what was expected and what to do.
         UnknownPresetError, TimmPresetError, GridMismatchError: there is no such preset.
     """
+    try:
+        return _load(path, preset, dtype, projector, lora_alpha, encoder_weights)
+    except OSError as error:
+        raise UnreadableFileError(
+            error.filename or path,
+            found=error.strerror or str(error),
+            expected="a file that can be read",
+            advice="correct the permissions, or copy the checkpoint to a disk that is sound",
+        ) from error
+
+
+def _load(
+    path: str | Path,
+    preset: str | Preset | None,
+    dtype: torch.dtype | None,
+    projector: bool,
+    lora_alpha: float | None,
+    encoder_weights: str | Path | None,
+) -> Checkpoint:
     contents = open_checkpoint(path, lora_alpha=lora_alpha)
     if not contents.encoders:
         contents = _with_encoders(contents, encoder_weights)

@@ -12,6 +12,7 @@ from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError
 from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_of_config
 from omnivla_vision.checkpoint.lora import merge_lora, read_scale
 from omnivla_vision.checkpoint.stored import StoredTensor
+from omnivla_vision.checkpoint.unsupported import adapter_warnings
 
 PATTERN = "vision_backbone--*_checkpoint.pt"
 PREFIXES = {"featurizer.": 0, "fused_featurizer.": 1}
@@ -71,4 +72,5 @@ def _projector(folder: Path) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
     tensors = huggingface.read_tensors(folder)
     prefix = huggingface.PROJECTOR
     warning = "the folder has shards too: its vision weights are taken from the .pt file, as OpenVLA-OFT does it"
-    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}, (warning,)
+    projector = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+    return projector, (warning, *adapter_warnings(folder))

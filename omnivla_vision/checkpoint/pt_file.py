@@ -12,6 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from omnivla_vision.checkpoint.errors import CorruptFileError, LegacyPickleError, UnsafePickleError
+from omnivla_vision.checkpoint.lfs import refuse_pointer
 from omnivla_vision.checkpoint.stored import StoredTensor
 
 
@@ -21,9 +22,11 @@ def read_structure(file: Path) -> Any:
     Raises:
         UnsafePickleError: it holds anything but tensors, plain values and containers.
         LegacyPickleError: it was written in the format before torch 1.6.
+        LfsPointerError: it is git-lfs's pointer to one.
         CorruptFileError: it is truncated or no .pt file.
     """
     if not zipfile.is_zipfile(file):
+        refuse_pointer(file)
         raise _not_a_zip(file)
     try:
         # A fake tensor has no memory; torch notes beside it where in the file its data lies.

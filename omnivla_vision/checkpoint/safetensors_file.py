@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from omnivla_vision.checkpoint.errors import CorruptFileError
+from omnivla_vision.checkpoint.lfs import refuse_pointer
 from omnivla_vision.checkpoint.stored import StoredTensor
 
 # The format's names, https://huggingface.co/docs/safetensors; those that weights have, and those to name in a refusal.
@@ -36,6 +37,7 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
     """Describe every tensor of the file; none is read.
 
     Raises:
+        LfsPointerError: git-lfs's pointer to one.
         CorruptFileError: no safetensors file, or one whose end is missing.
     """
     size = file.stat().st_size
@@ -43,6 +45,7 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
         prefix = stream.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
         if not 2 <= length <= min(size - 8, _MAX_HEADER_BYTES):
+            refuse_pointer(file)
             raise _corrupt(file, f"{size} bytes and a header of {length}", "a safetensors header that fits")
         try:
             header = json.loads(stream.read(length))

@@ -21,10 +21,13 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "inspect",
         help="check a checkpoint and say what is in it",
         description="Load a checkpoint exactly as the node does, and say: format, preset, sizes, normalization in "
-        "force and where it came from, fingerprint, warnings. What the node would refuse is refused here, too.",
+        "force and where it came from, fingerprint, what is ignored, warnings. What the node would refuse is refused "
+        "here, too.",
     )
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="a folder, a file, two files joined by +, hub:PRESET or hub:ID[+ID]"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a folder, a file, two files joined by +, hub:ORG/MODEL, hub:PRESET or hub:ID[+ID]",
     )
     add_checkpoint_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -56,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that is known of a loaded checkpoint, as JSON has it."""
+    from omnivla_vision.checkpoint.ignored import ignored
+
     preset = checkpoint.preset
     projector = checkpoint.projector()
     return {
@@ -91,6 +96,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "resize_from": checkpoint.sources["resize"],
         "fingerprint": checkpoint.fingerprint,
         "backbone_fingerprint": checkpoint.backbone_fingerprint,
+        "ignored": list(ignored(checkpoint)),
         "warnings": list(checkpoint.warnings),
     }
 
@@ -122,6 +128,7 @@ def _print(report: dict[str, Any]) -> None:
     lines.append(("fingerprint", report["fingerprint"]))
     if projected is not None:
         lines.append(("  fused space", report["backbone_fingerprint"]))
+    lines += [("ignored", phrase) for phrase in report["ignored"]]
     for name, value in lines:
         print(f"{name:<15} {value}")
     for warning in report["warnings"]:

@@ -38,9 +38,14 @@ class Projector(nn.Module):
         """Of a token that comes out."""
         return int(self.get_submodule(f"fc{self.layers}").get_parameter("weight").shape[0])
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, in which `forward` computes."""
+        return self.get_submodule("fc1").get_parameter("weight").dtype
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Project; computed in the weights' precision, whatever that of the tokens, and returned as float32."""
-        x = tokens.to(self.get_submodule("fc1").get_parameter("weight").dtype)
+        x = tokens.to(self.dtype)
         for number in range(1, self.layers + 1):
             x = self.get_submodule(f"fc{number}")(x if number == 1 else F.gelu(x))
         return x.float()

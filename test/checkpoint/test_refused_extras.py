@@ -177,7 +177,7 @@ def test_the_hub_out_of_reach(small_model: Model, monkeypatch: pytest.MonkeyPatc
     huggingface_hub = pytest.importorskip("huggingface_hub")
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    def fail(repository: str, filename: str) -> str:
+    def fail(repository: str, filename: str, revision: str | None) -> str:
         raise LocalEntryNotFoundError("An error happened while trying to locate the file on the Hub")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)

@@ -67,7 +67,7 @@ def test_c_finds_a_pair_in_files_of_any_layout(
     if layout == "hub":
         huggingface_hub = pytest.importorskip("huggingface_hub")
 
-        def download(repository: str, filename: str) -> str:
+        def download(repository: str, filename: str, revision: str | None) -> str:
             return str(tmp_path / f"models--{repository.replace('/', '--')}" / "snapshots" / "0a1b" / filename)
 
         monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
