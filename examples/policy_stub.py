@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from omnivla_vision.ros import signals
+from omnivla_vision.process import signals
 
 signals.exit_at_once()  # the imports below take seconds, and Ctrl-C during them would end in a traceback
 

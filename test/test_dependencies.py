@@ -21,6 +21,7 @@ ROOMS = {
     "errors": "",
     "goal": "",
     "progress": "",
+    "process": "",
     "resources": "errors",
     "output_files": "errors",
     "network": "errors",
@@ -29,16 +30,16 @@ ROOMS = {
     "transport": "errors resources",
     "checkpoint": "errors network",
     "weights": "checkpoint network",
-    "engine": "errors images network resources",
+    "engine": "errors images network process resources",
     "encoder": "engine errors goal images network tokens",
     "loading": "encoder engine errors network tokens weights",
     "live": "encoder goal images tokens",
-    "replay": "encoder errors goal images live output_files progress resources tokens",
+    "replay": "encoder errors goal images live output_files process progress resources tokens",
     "bench": "encoder engine errors goal images network tokens weights",
     "doctor": "engine transport",
-    "ros": "encoder engine errors goal images live loading network output_files tokens transport",
+    "ros": "encoder engine errors goal images live loading network output_files process tokens transport",
     "ros/drive": "errors live output_files replay resources ros tokens transport",
-    "cli": "bench checkpoint doctor engine errors goal images loading network output_files progress replay"
+    "cli": "bench checkpoint doctor engine errors goal images loading network output_files process progress replay"
     " resources ros/drive tokens weights",
 }
 

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 from omnivla_vision.cli import bench, build, demo, doctor, encode, inspect, replay, sim, verify
 from omnivla_vision.errors import VisionError
+from omnivla_vision.process import signals
 
 COMMANDS = (demo, encode, inspect, replay, sim, build, verify, bench, doctor)
 
+# What a command may take to put away what it is at: an image through the network at the longest.
+GRACE_S = 5.0
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 1 for an error that is explained on stderr, 2 for bad usage."""
+    """Run the command line.
+
+    Args:
+        argv: its arguments; None for this process's own, which is then the command's: SIGINT and SIGTERM end it.
+
+    Returns:
+        The exit code: 0, 1 for an error that is explained on stderr, 2 for bad usage, 128 + N after signal N.
+    """
     parser = argparse.ArgumentParser(
         prog="omnivla-vision",
         description="Fused DINOv2 + SigLIP tokens of camera and goal images, for OmniVLA policies.",
@@ -22,8 +34,11 @@ def main(argv: list[str] | None = None) -> int:
     for command in COMMANDS:
         command.add_parser(subparsers)
     arguments = parser.parse_args(argv)
+    if argv is None:
+        signals.note(grace_s=GRACE_S, code=lambda number: 128 + number)
     try:
-        code = int(arguments.run(arguments))
+        with signals.interruptible():
+            code = int(arguments.run(arguments))
         if sys.stdout is not None:  # closed by whoever started this
             sys.stdout.flush()  # now, while an error can still be explained
         return code
@@ -35,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"omnivla-vision: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return 128 + (signals.came() or signal.SIGINT)
 
 
 def _discard_output() -> None:

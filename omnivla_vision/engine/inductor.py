@@ -20,6 +20,7 @@ from omnivla_vision.engine.base import EngineSpec, EngineUnavailableError, Entry
 from omnivla_vision.engine.cuda_graph import CudaGraph
 from omnivla_vision.engine.graph import Graph, example_inputs
 from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.process.scratch import scratch
 
 NAME = "inductor"
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -99,8 +100,8 @@ def load(folder: Path, spec: EngineSpec) -> InductorEngine:
 def _scratch(variable: str) -> Iterator[None]:
     """A folder that the environment's `variable` names for the while; torch would leave gigabytes behind in /tmp."""
     before = os.environ.get(variable)
-    with tempfile.TemporaryDirectory(prefix="omnivla_vision-") as folder:
-        os.environ[variable] = folder
+    with scratch(Path(tempfile.gettempdir()), "omnivla_vision-scratch-") as folder:
+        os.environ[variable] = str(folder)
         try:
             yield
         finally:

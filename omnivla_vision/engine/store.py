@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,7 @@ class BundleStore:
 
     def _build(self, path: Path, key: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Bundle:
         unfinished = self.root / f"{UNFINISHED}{path.name}"
+        self._remove_abandoned()
         # Whoever left it there is dead: the lock is ours.
         shutil.rmtree(unfinished, ignore_errors=True)
         with keeping(self.root):
@@ -139,6 +140,14 @@ class BundleStore:
             shutil.rmtree(unfinished, ignore_errors=True)
         # Read back: what was written is what will be used.
         return check(path, key)
+
+    def _remove_abandoned(self) -> None:
+        """Remove what killed builds of other bundles left: gigabytes that nobody looks for."""
+        for unfinished in self.root.glob(f"{UNFINISHED}*"):
+            name = unfinished.name.removeprefix(UNFINISHED)
+            with suppress(OSError), (self.root / f".{name}.lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(unfinished, ignore_errors=True)
 
     def _set_aside(self, path: Path, reason: str) -> None:
         """Keep the newest refused bundle of each name, for whoever wants to know what happened to it."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +14,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from omnivla_vision.output_files import explaining
+from omnivla_vision.process.scratch import scratch
 from omnivla_vision.replay.bag import VIDEO_PACKET
 from omnivla_vision.replay.storage.base import Record
 from omnivla_vision.replay.video import VIDEO_PACKET_FIELDS
@@ -40,10 +40,11 @@ class TokenBag:
         self._token_topic = token_topic
         self._types = token_types()
         # rosbags writes folders: the file is taken out of one when it is complete, so a broken run leaves the old one.
+        self._stack = ExitStack()
         with explaining(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = TemporaryDirectory(dir=path.parent, prefix=".tokens-")
-        self._bag = Writer(Path(self._folder.name) / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
+            self._folder = self._stack.enter_context(scratch(path.parent, ".tokens-"))
+        self._bag = Writer(self._folder / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[tuple[str, str], Connection] = {}
 
     def write(self, topic: str, msgtype: str, time_ns: int, data: bytes) -> None:
@@ -106,10 +107,10 @@ class TokenBag:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._folder, suppress(OSError) if kind else explaining(self._path):
+        with self._stack, suppress(OSError) if kind else explaining(self._path):
             self._bag.__exit__(kind, value, trace)
             if kind is None:
-                (Path(self._folder.name) / "bag" / "bag.mcap").replace(self._path)
+                (self._folder / "bag" / "bag.mcap").replace(self._path)
 
 
 def token_types() -> Typestore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from omnivla_vision.ros import signals
+from omnivla_vision.process import signals
 
 
 def main() -> int:

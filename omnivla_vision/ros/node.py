@@ -22,7 +22,7 @@ from omnivla_vision.live.frames import Callbacks
 from omnivla_vision.live.goals import GoalOrder
 from omnivla_vision.live.memory import keep_freed_memory, return_memory, use_one_heap
 from omnivla_vision.live.worker import EncodeWorker
-from omnivla_vision.ros import signals
+from omnivla_vision.process import signals
 from omnivla_vision.ros.diagnostics import Snapshot, report
 from omnivla_vision.ros.heartbeat import Heartbeat
 from omnivla_vision.ros.inputs import Inputs, pairing

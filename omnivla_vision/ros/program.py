@@ -9,7 +9,7 @@ from typing import TypeVar
 import rclpy
 from rclpy.node import Node
 
-from omnivla_vision.ros import signals
+from omnivla_vision.process import signals
 from omnivla_vision.ros.executor import make_executor
 from omnivla_vision.ros.log_files import ros_arguments
 

@@ -111,6 +111,7 @@ def running(
     goal_transport: str = "raw",
     params_file: Path | None = None,
     wrapper: tuple[str, ...] = (),
+    program: tuple[str, ...] = (),
     **parameters: object,
 ) -> Iterator[Setup]:
     """Start a node with the small preset and wait until it is connected.
@@ -121,6 +122,7 @@ def running(
         encode_ms: replace the network by a constant that takes this long.
         load_ms: and its loading this long.
         wrapper: a Python program that runs the node's.
+        program: a Python program instead of both.
         parameters: as keywords, with two underscores for a dot.
     """
     given = {
@@ -130,14 +132,14 @@ def running(
     }
     given |= {"image_transport": camera_transport, "goal_image_transport": goal_transport}
     given = {name: value for name, value in given.items() if value is not None}
-    program = NODE if encode_ms is None else (CONSTANT_NODE, f"--encode-ms={encode_ms}", f"--load-ms={load_ms}")
+    constant = (CONSTANT_NODE, f"--encode-ms={encode_ms}", f"--load-ms={load_ms}")
     node = NodeProcess(
         parameters=given,
         remappings=[f"__ns:={namespace}", *remappings],
         log=log,
         environment=environment,
         params_file=params_file,
-        program=(*wrapper, *program),
+        program=(*wrapper, *(program or (NODE if encode_ms is None else constant))),
     )
     with (
         node,
