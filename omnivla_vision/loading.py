@@ -12,7 +12,7 @@ from omnivla_vision.engine.base import Engine
 from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.select import AUTO, build_engine
 from omnivla_vision.engine.start import start_reference
-from omnivla_vision.engine.store import StoreError, expand_store
+from omnivla_vision.engine.store_folder import StoreError, expand_store
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, SPACES

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from omnivla_vision.bench.runner import Plan
     from omnivla_vision.bench.runner import run as measure
     from omnivla_vision.engine.start import get_backend
-    from omnivla_vision.engine.store import default_store, expand_store
+    from omnivla_vision.engine.store_folder import default_store, expand_store
     from omnivla_vision.output_files import check_file, write
     from omnivla_vision.progress import CountColumn, CountedProgress
 

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from omnivla_vision.engine.select import build_engine
-    from omnivla_vision.engine.store import default_store, expand_store
+    from omnivla_vision.engine.store_folder import default_store, expand_store
     from omnivla_vision.weights import open_weights
 
     weights = open_weights(

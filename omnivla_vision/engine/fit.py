@@ -12,7 +12,7 @@ import torch
 
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineError, EngineSpec
-from omnivla_vision.engine.store import StoreError
+from omnivla_vision.engine.store_folder import StoreError
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 

@@ -19,7 +19,8 @@ from omnivla_vision.engine.base import (
     UnknownEngineError,
 )
 from omnivla_vision.engine.start import ENGINES, get_backend, start
-from omnivla_vision.engine.store import BundleStore, StoreError, default_store
+from omnivla_vision.engine.store import BundleStore
+from omnivla_vision.engine.store_folder import StoreError, default_store
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 

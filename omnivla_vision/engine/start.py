@@ -31,7 +31,8 @@ from omnivla_vision.engine.fit import require_disk, require_memory
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import GRAPH_VERSION
 from omnivla_vision.engine.parity import EncoderParity
-from omnivla_vision.engine.store import DISK_FULL, BundleStore, keeping
+from omnivla_vision.engine.store import BundleStore
+from omnivla_vision.engine.store_folder import DISK_FULL, keeping
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 

@@ -23,7 +23,8 @@ from omnivla_vision.engine.bundle import (
     bundle_name,
     check,
 )
-from omnivla_vision.engine.store import REASON, SET_ASIDE, BundleStore, MissingBundleError, default_store
+from omnivla_vision.engine.store import REASON, SET_ASIDE, BundleStore, MissingBundleError
+from omnivla_vision.engine.store_folder import default_store
 
 KEY = {"preset_name": "small", "engine": "none", "precision": "float32", "weights": "w", "versions": {"torch": "1"}}
 FILES = {"model.bin": bytes(range(256)) * 9000, "reference.safetensors": b"tokens"}

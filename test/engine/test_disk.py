@@ -11,7 +11,8 @@ pytest.importorskip("torch")
 
 from omnivla_vision.engine.bundle import bundle_name
 from omnivla_vision.engine.select import build_engine
-from omnivla_vision.engine.store import SET_ASIDE, BundleStore, StoreError, default_store
+from omnivla_vision.engine.store import SET_ASIDE, BundleStore
+from omnivla_vision.engine.store_folder import StoreError, default_store
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 from test.disks import as_nobody_known, fill, limited, mounted, read_only
@@ -87,7 +88,8 @@ def test_a_folder_without_permission_is_used_and_not_written(store: Path) -> Non
 
 GET = """
 from pathlib import Path
-from omnivla_vision.engine.store import BundleStore, default_store
+from omnivla_vision.engine.store import BundleStore
+from omnivla_vision.engine.store_folder import default_store
 from test.engine.test_bundle import KEY, fill, never
 store = Path(sys.argv[1]) if sys.argv[1:] else default_store()
 print(BundleStore(store).get(KEY, never if sys.argv[2:] else fill).path)
