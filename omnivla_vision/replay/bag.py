@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import zstandard
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.replay.storage.base import Record, Storage
@@ -58,7 +60,7 @@ class Bag:
     Attributes:
         path: as given.
         topics: sorted by name, with what the files hold, which metadata.yaml need not know.
-        unlisted: names of files in the folder that metadata.yaml does not list, and that are not read.
+        notes: sentences about files in the folder that metadata.yaml does not list.
         start_ns: time of the first message, by the recorder's clock; 0 when the bag is empty.
         duration_s: seconds from the first message to the last.
 
@@ -77,7 +79,7 @@ class Bag:
             self._storage = _open(path)
         contents = self._storage.contents
         self._promised = self._storage.promised if isinstance(self._storage, Folder) else contents.counts
-        self.unlisted = tuple(self._storage.unlisted) if isinstance(self._storage, Folder) else ()
+        self.notes = self._storage.notes if isinstance(self._storage, Folder) else ()
         self.topics = tuple(Topic(*key, count) for key, count in sorted(contents.counts.items()))
         self.start_ns = contents.start_ns
         self.duration_s = (contents.end_ns - contents.start_ns) / 1e9
@@ -119,8 +121,9 @@ class Bag:
             # Only the parsing is guarded: what the caller raises between two messages must reach it unchanged.
             with _refusing_broken(self.path):
                 found = next(messages, None)
-            if found is None:
-                return
+                if found is None:
+                    return
+                found = _decompressed(found)
             yield found
 
     def listing(self) -> str:
@@ -146,6 +149,16 @@ def _open(path: Path) -> Storage:
     return STORAGES[path.suffix](path)
 
 
+def _decompressed(record: Record) -> Record:
+    """Told by the first bytes, so that no metadata.yaml is needed: CDR begins with a zero."""
+    if not record.data.startswith(zstandard.FRAME_HEADER):
+        return record
+    try:
+        return replace(record, data=zstandard.ZstdDecompressor().decompressobj().decompress(record.data))
+    except zstandard.ZstdError:
+        return record  # broken as it is: it will be refused as an image, and the others go on
+
+
 @contextmanager
 def _refusing_broken(path: Path) -> Iterator[None]:
     """Turn whatever the parser raises on broken bytes into one reason (it has no common base class for them)."""
@@ -153,7 +166,7 @@ def _refusing_broken(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         raise BagUnreadableError(
-            f"{path} cannot be read as a ROS 2 bag ({type(error).__name__}: {error}); expected a folder with "
-            "metadata.yaml, or an .mcap or .db3 file; if its recording was cut off, `mcap recover` or `ros2 bag "
-            "reindex` may repair it, and `rosbags-convert` turns a ROS 1 bag into one of these"
+            f"{path} cannot be read as a ROS 2 bag ({type(error).__name__}: {error}); expected an .mcap or .db3 "
+            "file, or a folder of them; if its recording was cut off, `mcap recover` or `ros2 bag reindex` may repair "
+            "it, and `rosbags-convert` turns a ROS 1 bag into one of these"
         ) from error

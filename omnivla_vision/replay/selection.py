@@ -140,10 +140,7 @@ def select(
 
 def _compare_with_metadata(bag: Bag, topics: Sequence[Topic], notes: list[str]) -> int:
     """Name every difference; returns how many messages are missing."""
-    if bag.unlisted:
-        notes.append(
-            f"{', '.join(bag.unlisted)} was not read: metadata.yaml does not list it; `ros2 bag reindex` would."
-        )
+    notes.extend(bag.notes)
     missing = 0
     for topic in topics:
         promised = bag.promised(topic)

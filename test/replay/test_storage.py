@@ -32,9 +32,10 @@ def mcap(
     *,
     profile: str = "ros2",
     before: Callable[[Writer], None] = lambda _: None,
+    after: Callable[[Writer], None] = lambda _: None,
     **options: Any,
 ) -> Path:
-    """An .mcap file of another writer than rosbag2's; `before` may add channels."""
+    """An .mcap file of another writer than rosbag2's; `before` may add channels, `after` falsify the summary."""
     with path.open("wb") as stream:
         writer = Writer(stream, **options)
         writer.start(profile=profile)
@@ -47,6 +48,7 @@ def mcap(
                 channels[message.topic] = writer.register_channel(message.topic, "cdr", schema)
             at_ns = bags.START_NS + round(message.at_s * 1e9)
             writer.add_message(channels[message.topic], at_ns, message.data, at_ns)
+        after(writer)
         writer.finish()
     return path
 
@@ -142,6 +144,21 @@ def test_a_file_that_metadata_does_not_list_is_named(split: Path, replay: Play) 
     assert any("second." in note and "metadata.yaml does not list it" in note for note in result.all_notes())
 
 
+def test_a_folder_of_a_killed_recorder_has_no_metadata(split: Path, replay: Play) -> None:
+    (split / "metadata.yaml").unlink()
+    result = replay(split)
+    assert_all_played(result)
+    (note,) = result.all_notes()
+    assert "metadata.yaml is missing" in note
+    assert all(file.name in note for file in split.iterdir())
+
+
+def test_a_folder_without_bag_files_is_refused(tmp_path: Path, replay: Play) -> None:
+    (tmp_path / "notes.txt").write_text("no bag")
+    with pytest.raises(BagUnreadableError, match=r"nor a file ending in \.mcap or \.db3"):
+        replay(tmp_path)
+
+
 @pytest.mark.parametrize("storage", [bags.MCAP, bags.SQLITE3])
 def test_frames_that_are_missing_are_exit_code_1(tmp_path: Path, storage: Any, capsys: Any) -> None:
     from omnivla_vision.network.presets import PRESETS
@@ -198,6 +215,21 @@ def test_compressed_bags(tmp_path: Path, replay: Play, mode: CompressionMode, st
         pytest.skip("sqlite3 has no compression of its own")
     bag = bags.write(tmp_path / "bag", DRIVE, storage=storage, compression=(mode, CompressionFormat.ZSTD))
     assert_all_played(replay(bag))
+    (bag / "metadata.yaml").unlink()
+    assert_all_played(replay(bag))
+    if mode is not CompressionMode.FILE:
+        assert_all_played(replay(next(bag.iterdir())))
+
+
+def test_a_compressed_message_that_is_broken_is_rejected(tmp_path: Path, replay: Play) -> None:
+    compression = (CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+    bag = bags.write(tmp_path / "bag", DRIVE, storage=bags.SQLITE3, compression=compression)
+    with sqlite3.connect(bag / "bag.db3") as database:
+        (data,) = database.execute("SELECT data FROM messages WHERE id = 5").fetchone()
+        database.execute("UPDATE messages SET data = ? WHERE id = 5", (data[:4] + bytes(50 * [255]),))
+    result = replay(bag)
+    assert (result.counts.received, result.counts.rejected, result.counts.published) == (FRAMES, 1, FRAMES - 1)
+    assert any("broken" in note for note in result.all_notes())
 
 
 @pytest.mark.parametrize(
@@ -258,6 +290,24 @@ def test_images_in_json_are_not_taken_for_ours(tmp_path: Path, replay: Play) -> 
 )
 def test_mcap_files_of_every_kind(tmp_path: Path, replay: Play, options: dict[str, Any]) -> None:
     assert_all_played(replay(mcap(tmp_path / "b.mcap", **options)))
+
+
+@pytest.mark.parametrize("number", [0, 3], ids=["the goal's", "a frame's"])
+def test_an_index_that_leaves_a_chunk_out(tmp_path: Path, replay: Play, number: int) -> None:
+    def forget(writer: Any) -> None:
+        del writer._Writer__chunk_indices[number]
+
+    assert_all_played(replay(mcap(tmp_path / "b.mcap", after=forget, chunk_size=1)))
+
+
+@pytest.mark.parametrize("name", [bags.CAMERA, bags.GOAL])
+@pytest.mark.parametrize("use_statistics", [True, False])
+def test_a_summary_that_leaves_a_channel_out(tmp_path: Path, replay: Play, name: str, use_statistics: bool) -> None:
+    def forget(writer: Any) -> None:
+        channels = writer._Writer__channels
+        del channels[next(number for number, channel in channels.items() if channel.topic == name)]
+
+    assert_all_played(replay(mcap(tmp_path / "b.mcap", after=forget, chunk_size=1, use_statistics=use_statistics)))
 
 
 @pytest.mark.parametrize("chunked", [True, False])

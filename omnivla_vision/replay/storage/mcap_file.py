@@ -35,7 +35,7 @@ class McapFile:
         with path.open("rb") as stream:
             summary = make_reader(stream).get_summary() or Summary()
         statistics, described = summary.statistics, _describes_channels(summary)
-        self._indexed = described and bool(summary.chunk_indexes)
+        self._indexed = described and _indexes_chunks(summary)
         if not described or statistics is None:
             self._scan()
             return
@@ -82,9 +82,22 @@ class McapFile:
 
 
 def _describes_channels(summary: Summary) -> bool:
-    """Whether it repeats channels and schemas; every part of a summary is optional."""
+    """Whether it repeats every channel that it names, and its schema; every part of a summary is optional."""
+    named = {number for index in summary.chunk_indexes for number in index.message_index_offsets}
+    if summary.statistics is not None:
+        named.update(summary.statistics.channel_message_counts)
     known = {0, *summary.schemas}
-    return bool(summary.channels) and all(channel.schema_id in known for channel in summary.channels.values())
+    return (
+        bool(summary.channels)
+        and named <= summary.channels.keys()
+        and all(channel.schema_id in known for channel in summary.channels.values())
+    )
+
+
+def _indexes_chunks(summary: Summary) -> bool:
+    """Whether all messages are found through it, as far as it says how many chunks there are."""
+    chunks = len(summary.chunk_indexes)
+    return bool(chunks) and (summary.statistics is None or summary.statistics.chunk_count == chunks)
 
 
 def _key(channel: Channel, schema: Schema | None) -> tuple[str, str]:
