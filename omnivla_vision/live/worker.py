@@ -18,6 +18,8 @@ Header = TypeVar("Header")
 
 # Stage timings are summed up over this many frames.
 WINDOW = 100
+# So many of the newest goals wait: what is wrong inside one is seen when it is decoded, and then the one before counts.
+WAITING_GOALS = 4
 
 
 class EncodeWorker(Generic[Header]):
@@ -40,7 +42,7 @@ class EncodeWorker(Generic[Header]):
         self._callbacks = callbacks
         self._now_ns = now_ns
         self._slot: NewestFrame[Frame[Header]] = NewestFrame()
-        self._goals: deque[GoalImage | None] = deque(maxlen=1)  # the newest one that waits; None clears
+        self._goals: deque[GoalImage | None] = deque(maxlen=WAITING_GOALS)  # None clears
         self._goal: Goal | None = None
         self._goals_rejected = 0
         self._problems = {"camera": "", "goal": ""}
@@ -141,14 +143,19 @@ class EncodeWorker(Generic[Header]):
                 self._take_frame(frame)
 
     def _take_goal(self) -> None:
+        """The newest goal that waits and is an image takes effect, and the older ones do not any more."""
         with self._changed:
-            if not self._goals:
-                return
-            image = self._goals.popleft()
-        try:
-            self._encode_goal(image)
-        except Exception as error:  # noqa: BLE001 - whatever happened, the goal in force stays, and so does the node
-            self.refuse_goal(error)
+            newest_first = list(reversed(self._goals))
+            self._goals.clear()
+        refused: list[Exception] = []
+        for image in newest_first:
+            try:
+                self._encode_goal(image)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever happened, the goal before it stays, and so does the node
+                refused.append(error)
+        for reason in reversed(refused):
+            self.refuse_goal(reason)
 
     def _encode_goal(self, image: GoalImage | None) -> None:
         goal = None

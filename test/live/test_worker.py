@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 import torch
 
 from benchmarks.constant_encoder import constant_encoder
-from omnivla_vision.images.raw import RawImage
+from omnivla_vision.images.raw import RawImage, UndecodableImageError
 from omnivla_vision.live.frames import Callbacks, Frame, GoalImage, Result
 from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.network.presets import get_preset
@@ -160,6 +160,29 @@ def test_trouble_with_pictures_does_not_touch_the_books(owner: Owner) -> None:
     assert owner.counts.published == 1
     owner.worker.offer(frame(2))
     owner.settle(2)
+
+
+class Undecodable(RawImage):
+    """Its fields are right, and what is wrong inside is seen when it is decoded."""
+
+    def rgb(self) -> NDArray[np.uint8]:
+        raise UndecodableImageError("found noise; expected a picture")
+
+
+def test_a_goal_that_waits_outlives_a_newer_one_that_is_no_image(owner: Owner) -> None:
+    owner.hold(frame(1))
+    owner.worker.offer_goal(GoalImage(image=raw(), stamp_ns=1))
+    owner.worker.offer_goal(GoalImage(image=raw(WHITE), stamp_ns=2))
+    for stamp in (3, 4):
+        image = Undecodable(data=BLACK.tobytes(), height=4, width=6, encoding="rgb8", step=18)
+        owner.worker.offer_goal(GoalImage(image=image, stamp_ns=stamp))
+    owner.gate.set()
+    owner.wait_for(lambda: owner.worker.health.goals_rejected == 2)
+    health = owner.worker.health
+    assert health.goal is not None
+    assert health.goal.stamp_ns == 2
+    assert health.goal_problem.startswith("goal image refused")
+    assert health.goal_encodes == 1
 
 
 def test_a_frame_with_its_own_goal(owner: Owner) -> None:
