@@ -87,20 +87,21 @@ def test_compressed_images_are_played_as_they_are(tmp_path: Path) -> None:
     assert metrics["rows"][-1]["goal_cosines"]["dinov2"] > 0.5
 
 
-@pytest.mark.parametrize("stamps", [[0.0] * 4, [0.0, 0.0, 0.1, 0.1]], ids=["all equal", "pairs"])
+@pytest.mark.parametrize("stamps", [[0.0] * 30, [index // 2 / 10 for index in range(30)]], ids=["all equal", "pairs"])
 def test_equal_stamps_do_not_mix_up_rows(tmp_path: Path, reference: VisionEncoder, stamps: list[float]) -> None:
     frames = [bags.raw(bags.picture(index), index / 10, stamp_s=stamp) for index, stamp in enumerate(stamps)]
     bag = bags.write(tmp_path / "bag", frames)
-    metrics = live(bag, tmp_path / "out", "--preset", "small", "--seed", 5, "--rate", 0.1)
+    metrics = live(bag, tmp_path / "out", "--preset", "small", "--seed", 5, "--rate", 2)  # several wait at a time
     assert accounted_for(metrics["frames"])
     rows = metrics["rows"]
-    assert len({row["index"] for row in rows}) == len(rows) == metrics["frames"]["published"] > 1
+    assert len({row["index"] for row in rows}) == len(rows) == metrics["frames"]["published"] > 0
     reference.set_goal(None)
     for row in rows:
         tokens = reference.encode(bags.picture(row["index"])).tokens.numpy()[:256]
         for name, part in (("dinov2", tokens[:, :384]), ("siglip", tokens[:, 384:])):
             assert row["norms"][name] == pytest.approx(float(np.linalg.norm(part, axis=1).mean()), rel=1e-3)
-    assert any(f"{4 - len(set(stamps))} frames had the stamp of an earlier one" in note for note in metrics["notes"])
+    moved = len(stamps) - len(set(stamps))
+    assert any(f"{moved} frames had the stamp of an earlier one" in note for note in metrics["notes"])
 
 
 def test_a_gate_needs_mode_exact(tmp_path: Path) -> None:
