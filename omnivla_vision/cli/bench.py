@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omnivla_vision.cli.paths import path
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--images", type=int, action="append", choices=(1, 2), help="only this; may be repeated")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pairs per row (%(default)s)")
     parser.add_argument("--no-reference", action="store_true", help="leave out timm")
-    parser.add_argument("--bundle-dir", type=Path, metavar="DIR", help="where bundles are kept (the user's cache)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
-    parser.add_argument("--chart", type=Path, metavar="FILE", help="write a bar chart as PNG")
+    parser.add_argument("--bundle-dir", type=path, metavar="DIR", help="where bundles are kept (the user's cache)")
+    parser.add_argument("--json", type=path, metavar="FILE", help="write the report")
+    parser.add_argument("--chart", type=path, metavar="FILE", help="write a bar chart as PNG")
     parser.set_defaults(run=run)
 
 

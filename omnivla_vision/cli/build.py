@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnivla_vision.cli.options import ENGINES, PRECISIONS, add_checkpoint_options, add_seed_option
+from omnivla_vision.cli.paths import path
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -35,7 +35,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--entry", choices=("uint8", "stack"), default="uint8", help="pixels, or normalized stacks (%(default)s)"
     )
-    parser.add_argument("--bundle-dir", type=Path, metavar="DIR", help="where bundles are kept (the user's cache)")
+    parser.add_argument("--bundle-dir", type=path, metavar="DIR", help="where bundles are kept (the user's cache)")
     parser.set_defaults(run=run)
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnivla_vision.cli.paths import path
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="which encoders (%(default)s)")
     parser.add_argument("--seconds", type=_positive, metavar="N", help="how long to play (the whole drive, once)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    parser.add_argument("--json", type=path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="where picture and log go (%(default)s/)"
+        "--out", type=path, default=Path("demo"), metavar="DIR", help="where picture and log go (%(default)s/)"
     )
     parser.set_defaults(run=run)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from omnivla_vision.cli.options import add_encoder_options, load
+from omnivla_vision.cli.options import add_encoder_options, add_max_pixels_option, load
+from omnivla_vision.cli.paths import path
 from omnivla_vision.tokens.packing import DTYPES
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Encode an image, and a goal image if there is one, exactly as the node does. Without a goal its "
         "tokens are zeros. The file holds `tokens` [1, tokens, width], and in its metadata what computed them.",
     )
-    parser.add_argument("--image", type=Path, required=True, metavar="A", help="the current image (JPEG, PNG, WebP)")
-    parser.add_argument("--goal", type=Path, metavar="B", help="the goal image")
+    parser.add_argument("--image", type=path, required=True, metavar="A", help="the current image (JPEG, PNG, WebP)")
+    parser.add_argument("--goal", type=path, metavar="B", help="the goal image")
+    add_max_pixels_option(parser)
     # The reference, not the node's choice for this machine: two machines should agree.
     add_encoder_options(parser, engine="eager")
     parser.add_argument("--no-goal", dest="takes_goal", action="store_false", help="no rows for a goal (OpenVLA)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="number format of the file (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
+    parser.add_argument("--out", type=path, required=True, metavar="FILE", help="the .safetensors file to write")
     parser.set_defaults(run=run)
 
 
@@ -44,8 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     from omnivla_vision.tokens.packing import pack, unpack_torch
 
     check_file(arguments.out)
-    current = read_rgb(arguments.image)
-    goal = Goal(rgb=read_rgb(arguments.goal)) if arguments.goal else None
+    read = partial(read_rgb, max_pixels=arguments.max_image_pixels)
+    current = read(arguments.image)
+    goal = Goal(rgb=read(arguments.goal)) if arguments.goal else None
     encoder = load(arguments).encoder
     layout = encoder.layout
     check_file(arguments.out, layout.rows * layout.width * DTYPES[arguments.dtype].bits // 8)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omnivla_vision.cli.numbers import non_negative, positive
 from omnivla_vision.cli.options import add_encoder_options, add_max_pixels_option, load, node_parameters
+from omnivla_vision.cli.paths import path
 from omnivla_vision.errors import VisionError
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "see, drops included. Writes DIR/report.html, DIR/metrics.json and DIR/tokens.mcap. Exit code 1 when a frame "
         "or the comparison with a baseline failed.",
     )
-    parser.add_argument("bag", type=Path, metavar="BAG", help="bag folder, .mcap or .db3 file")
+    parser.add_argument("bag", type=path, metavar="BAG", help="bag folder, .mcap or .db3 file")
     parser.add_argument("--mode", choices=("exact", "live"), default="exact", help="(%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("replay"), metavar="DIR", help="(%(default)s/)")
+    parser.add_argument("--out", type=path, default=Path("replay"), metavar="DIR", help="(%(default)s/)")
     parser.add_argument("--json", action="store_true", help="print the metrics, without those of each frame")
     parser.add_argument("--no-tokens", action="store_true", help="do not write tokens.mcap (2 MB per frame)")
     _add_selection(parser.add_argument_group("what to play"))
@@ -44,7 +45,7 @@ def _add_selection(group: Any) -> None:
     group.add_argument("--image-topic", metavar="TOPIC", help="the camera (found by type)")
     goal = group.add_mutually_exclusive_group()
     goal.add_argument("--goal-topic", metavar="TOPIC", help="the goal images (found by type and name)")
-    goal.add_argument("--goal-image", type=Path, metavar="FILE", help="a picture as the goal")
+    goal.add_argument("--goal-image", type=path, metavar="FILE", help="a picture as the goal")
     goal.add_argument("--goal-at", type=non_negative, metavar="SECONDS", help="the camera frame at that time")
     add_max_pixels_option(group)
     group.add_argument("--start", type=non_negative, default=0.0, metavar="SECONDS", help="into the bag (0)")
@@ -56,8 +57,8 @@ def _add_encoder(group: Any) -> None:
 
 
 def _add_gate(group: Any) -> None:
-    group.add_argument("--save-baseline", type=Path, metavar="FILE", help="keep what was computed")
-    group.add_argument("--against", type=Path, metavar="FILE", help="compare with a baseline")
+    group.add_argument("--save-baseline", type=path, metavar="FILE", help="keep what was computed")
+    group.add_argument("--against", type=path, metavar="FILE", help="compare with a baseline")
     group.add_argument("--min-cosine", type=float, metavar="C", help="least cosine to the baseline (0.9999)")
     group.add_argument("--max-relative-l2", type=positive, metavar="L", help="largest relative L2 distance (0.002)")
     group.add_argument("--max-norm-change", type=positive, metavar="N", help="largest relative change (0.003)")

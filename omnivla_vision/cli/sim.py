@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from omnivla_vision.cli.numbers import positive
 from omnivla_vision.cli.options import add_engine_options, add_weights_options, node_parameters
+from omnivla_vision.cli.paths import path
 from omnivla_vision.errors import VisionError
 from omnivla_vision.output_files import check_file, make_folder
 from omnivla_vision.resources import resource_path
@@ -39,8 +40,8 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--headless", action="store_true", help="without a window")
     parser.add_argument("--seconds", type=positive, default=30.0, metavar="N", help="simulated time (%(default)s)")
     parser.add_argument("--rate", type=positive, default=1.0, help="speed against the wall clock (%(default)s)")
-    parser.add_argument("--record", type=Path, metavar="OUT.mcap", help="record every topic")
-    parser.add_argument("--out", type=Path, default=Path("sim"), metavar="DIR", help="the node's log (%(default)s/)")
+    parser.add_argument("--record", type=path, metavar="OUT.mcap", help="record every topic")
+    parser.add_argument("--out", type=path, default=Path("sim"), metavar="DIR", help="the node's log (%(default)s/)")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     encoder = parser.add_argument_group("what encodes")
     add_weights_options(encoder, preset=RANDOM_PRESET)

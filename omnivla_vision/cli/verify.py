@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from omnivla_vision.cli.paths import path
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -18,7 +19,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Check a bundle's ownership, checksums and origin, start its engine, and compare its tokens with "
         "the reference tokens in it, on all the fixed images. Exit code 0 only if everything holds.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("bundle", type=path, metavar="BUNDLE", help="the bundle's folder")
     parser.set_defaults(run=run)
 
 

@@ -148,7 +148,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if height * width > max_pixels:
         raise ImageTooLargeError(
             f"found an image of {width}x{height} pixels; expected at most {max_pixels} pixels; if it is real, raise "
-            "the limit (parameter max_image_pixels)"
+            "the limit (max_image_pixels)"
         )
     check_shape(width, height)
 

@@ -83,7 +83,8 @@ class Options:
     def fixed_goal(self, selection: Selection) -> FixedGoal | None:
         """The goal that does not come from a topic, if one was named."""
         if self.goal_image is not None:
-            return FixedGoal(goal=Goal(rgb=read_rgb(self.goal_image)), source=str(self.goal_image))
+            rgb = read_rgb(self.goal_image, max_pixels=self.max_image_pixels)
+            return FixedGoal(goal=Goal(rgb=rgb), source=str(self.goal_image))
         if self.goal_at is not None:
             time_ns = selection.bag_start_ns + round(self.goal_at * 1e9)
             frame = frame_at(self.bag, selection.camera, time_ns, max_pixels=self.max_image_pixels)

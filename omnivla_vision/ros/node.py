@@ -72,7 +72,7 @@ class VisionNode(GuardedLifecycleNode):
         settings = self._settings.read()
         self._on_live_parameters(settings)
         pairing(settings, lambda images: None)  # only to learn now whether it can be had
-        goal = Goal(rgb=read_rgb(Path(settings.goal_image_path))) if settings.goal_image_path else None
+        goal = _goal_file(settings)
         with signals.interruptible():
             self._encoder = self._load(settings, self.get_logger())
         keep_freed_memory(True)
@@ -199,6 +199,12 @@ class VisionNode(GuardedLifecycleNode):
         self._heartbeat.stop()
         self.deactivate()
         super().destroy_node()
+
+
+def _goal_file(settings: VisionParameters) -> Goal | None:
+    if not settings.goal_image_path:
+        return None
+    return Goal(rgb=read_rgb(Path(settings.goal_image_path), max_pixels=settings.max_image_pixels))
 
 
 def main(args: list[str] | None = None, load: LoadEncoder = load_encoder) -> int:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import content_id
+from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.lifecycle import GuardedLifecycleNode
 from omnivla_vision.tokens.packing import pack, unpack
@@ -112,11 +113,18 @@ def test_200_random_transitions(tmp_path: Path) -> None:
     assert "Traceback" not in setup.node.log.read_text()
 
 
+ROOM = str(resource_path("resource/parity/room.png"))
 FAILURES: list[tuple[dict[str, object], str, tuple[str, object]]] = [
     ({"preset": "huge"}, "parameter preset: found 'huge'; expected one of", ("preset", "small")),
     ({"threads": -1}, "parameter threads: found -1; expected 0 to 256", ("threads", 0)),
     ({"threads": "many"}, "parameter threads: found 'many', a string; expected an integer", ("threads", 0)),
     ({"goal_image_path": "/nowhere"}, "found no file /nowhere", ("goal_image_path", "")),
+    ({"goal_image_path": "~/nowhere"}, f"found no file {Path.home()}/nowhere", ("goal_image_path", "")),
+    (
+        {"goal_image_path": ROOM, "max_image_pixels": 256 * 256 - 1},
+        "found an image of 256x256 pixels; expected at most 65535 pixels",
+        ("max_image_pixels", 256 * 256),
+    ),
     (
         {"cameras": ["a", "a"]},
         "parameter cameras: found ('a', 'a'); expected one or more different",
