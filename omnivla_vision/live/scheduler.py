@@ -16,7 +16,7 @@ class FrameCounts:
         received: frames that arrived (of several cameras: complete sets).
         published: their tokens were handed to the transport.
         superseded: a newer frame arrived before their turn came, or the node stopped first.
-        stale: too old to act on when their turn came.
+        stale: too old to act on when their turn came, or when their tokens were ready.
         rejected: not usable images.
         failed: fine, but computing or publishing their tokens failed.
         in_flight: waiting or in work.

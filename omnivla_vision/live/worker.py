@@ -31,7 +31,8 @@ class EncodeWorker(Generic[Header]):
         now_ns: the clock that frames are stamped with.
 
     Attributes:
-        max_frame_age_s: frames older than this when their turn comes are dropped; 0 for no limit.
+        max_frame_age_s: frames older than this when their turn comes, or when they would be published, are dropped;
+            0 for no limit.
     """
 
     def __init__(
@@ -176,12 +177,12 @@ class EncodeWorker(Generic[Header]):
         waited_ms = (time.perf_counter() - frame.received_s) * 1e3
         received = {} if frame.receive_ms is None else {"receive": frame.receive_ms}
         stage_ms = {**received, "wait": waited_ms}
-        if is_stale(frame.stamp_ns, now_ns=self._now_ns(), limit_s=self.max_frame_age_s):
-            with self._changed:
-                self._slot.stale()
+        if self._drop_stale(frame):
             return
         try:
             result = self._encode(frame, stage_ms)
+            if self._drop_stale(frame):  # the process was stopped meanwhile, or the machine suspended
+                return
             with stage(stage_ms, "publish"):
                 self._callbacks.publish(result)
         except ImageError as error:
@@ -202,6 +203,14 @@ class EncodeWorker(Generic[Header]):
             self._callbacks.published(result)
         except Exception as error:  # noqa: BLE001 - its tokens are out already
             self._explain("camera", "after publishing", error)
+
+    def _drop_stale(self, frame: Frame[Header]) -> bool:
+        """Whether a taken frame is too old to act on, and settled for that."""
+        stale = is_stale(frame.stamp_ns, now_ns=self._now_ns(), limit_s=self.max_frame_age_s)
+        if stale:
+            with self._changed:
+                self._slot.stale()
+        return stale
 
     def _encode(self, frame: Frame[Header], stage_ms: dict[str, float]) -> Result[Header]:
         with stage(stage_ms, "decode"):

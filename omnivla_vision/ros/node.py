@@ -182,7 +182,13 @@ class VisionNode(GuardedLifecycleNode):
             response.success, response.message = True, "a goal that was sent after this request has taken effect"
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
-        self.get_logger().warning(f"the clock jumped by {jump.delta.nanoseconds / 1e9:.3f} s; starting over")
+        clock = self.resolve_topic_name("/clock")
+        count = self.count_publishers(clock)
+        sources = f"; found {count} publishers of {clock}; expected one" if count > 1 else ""
+        self.get_logger().warning(
+            f"the clock jumped by {jump.delta.nanoseconds / 1e9:.3f} s; starting over{sources}",
+            throttle_duration_sec=self._settings.current.log_period,
+        )
         if self._worker is not None:
             self._worker.clock_jumped_back()
         if self._inputs is not None:

@@ -225,3 +225,22 @@ def test_a_stage_that_was_not_measured_is_left_out(owner: Owner, receive_ms: flo
     stages = owner.results[0].tokens.stage_ms
     assert stages.get("receive") == receive_ms
     assert [stages] == list(owner.worker.health.stage_ms)
+
+
+def test_a_frame_that_grows_old_in_work_is_not_published(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine was suspended in the middle of the encode."""
+    encode = owner.worker._encoder.encode
+
+    def suspended(*arguments: Any) -> Any:
+        owner.now_ns += 10**9
+        return encode(*arguments)
+
+    owner.worker.max_frame_age_s = 0.5
+    monkeypatch.setattr(owner.worker._encoder, "encode", suspended)
+    owner.worker.offer(frame(1))
+    owner.settle(1)
+    monkeypatch.undo()
+    owner.worker.offer(frame(owner.now_ns))
+    owner.settle(2)
+    assert [result.frame.header for result in owner.results] == [owner.now_ns]
+    assert (owner.counts.published, owner.counts.stale) == (1, 1)

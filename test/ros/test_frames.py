@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -88,7 +89,9 @@ def test_stale_frames_are_dropped_and_counted(tmp_path: Path) -> None:
 
 def test_a_simulated_clock_that_starts_over(tmp_path: Path) -> None:
     """A bag in a loop: the stamps and the clock jump back together, and nothing is dropped for it."""
-    with running(tmp_path / "log", encode_ms=0, max_frame_age=0.5, use_sim_time=True, **RELIABLE) as setup:
+    with running(
+        tmp_path / "log", encode_ms=0, max_frame_age=0.5, use_sim_time=True, log__period=0.0, **RELIABLE
+    ) as setup:
         probe = setup.probe
         clock = probe.node.create_publisher(Clock, "/clock", 10)
         setup.wait_for(lambda: clock.get_subscription_count() == 1, "the node to follow the clock")
@@ -138,3 +141,48 @@ def test_deactivating_in_mid_stream_settles_the_books(tmp_path: Path) -> None:
         counts = setup.counts()
         assert counts["published"] + counts["superseded"] == counts["received"]
         assert stamp_to_ns(setup.probe.tokens[-1][1].header.stamp) >= STAMP_NS
+
+
+def test_two_clocks_are_one_warning(tmp_path: Path) -> None:
+    """Two simulators, or a simulator and a bag: the clock jumps back at every other tick."""
+    with running(tmp_path / "log", connect=False, encode_ms=0, use_sim_time=True, log__period=3600.0) as setup:
+        setup.wait_for_state("active")
+        clocks = [setup.probe.node.create_publisher(Clock, "/clock", 100) for _ in range(2)]
+        for clock in clocks:
+            setup.wait_for(lambda clock=clock: clock.get_subscription_count() == 1, "the node to follow the clock")
+        for tick in range(50):
+            for clock, start in zip(clocks, (10, 1000), strict=True):
+                clock.publish(Clock(clock=ns_to_stamp((start + tick) * SECOND)))
+                time.sleep(0.02)  # a subscription to /clock keeps the newest only
+        setup.wait_for(lambda: "jumped" in setup.node.log.read_text(), "the warning")
+        # Whatever the node had to say of the jumps before is said when it has answered.
+        assert setup.control.set("max_frame_age", 1.0).successful
+        log = setup.node.log.read_text()
+    assert log.count("the clock jumped by") == 1
+    assert "2 publishers of /clock; expected one" in log
+
+
+@pytest.mark.slow
+def test_a_frame_in_work_while_the_process_was_stopped(tmp_path: Path) -> None:
+    """A laptop that was suspended: the tokens would be those of a world that is gone."""
+    limit_s = 6.0
+    with running(tmp_path / "log", encode_ms=3000, max_frame_age=limit_s, **RELIABLE) as setup:
+        probe = setup.probe
+        while True:  # until it is stopped in time
+            before, stamp_ns = len(probe.tokens), time.time_ns()
+            probe.camera.publish(image_message(BLACK, stamp_ns=stamp_ns, frame_id="camera"))
+            setup.wait_for(
+                lambda before=before: setup.counts().get("in_flight") == 1 or len(probe.tokens) > before,
+                "the frame to be taken",
+            )
+            setup.node.send(signal.SIGSTOP)
+            time.sleep(0.5)  # what it sent just before arrives
+            if len(probe.tokens) == before:
+                break
+            setup.node.send(signal.SIGCONT)
+        counts = setup.counts()
+        time.sleep(max(0.0, limit_s + 0.5 - (time.time_ns() - stamp_ns) / 1e9))
+        setup.node.send(signal.SIGCONT)
+        counts = setup.settled(counts["received"])
+        assert len(probe.tokens) == before
+        assert counts["stale"] == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -13,8 +15,9 @@ from numpy.typing import NDArray
 from rcl_interfaces.srv import DescribeParameters
 
 from omnivla_vision.resources import resource_path
+from omnivla_vision.ros.drive.node_process import NODE
 from omnivla_vision.ros.settings import VisionParameters, parameter_name
-from test.ros.conftest import SHARED, Setup, encode_one, frame, running
+from test.ros.conftest import SHARED, TIMEOUT_S, Setup, encode_one, frame, running
 from test.ros.control import CLEANUP, CONFIGURE, DEACTIVATE
 
 ITEMS = {parameter_name(item): item for item in fields(VisionParameters)}
@@ -112,3 +115,31 @@ def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
     params_file.write_text("/**: {ros__parameters: {max_frame_age: 1, preset: small}}")
     with running(tmp_path / "log", connect=False, encode_ms=0, params_file=params_file) as setup:
         setup.wait_for_state("active")
+
+
+def refused_start(tmp_path: Path, parameters: str | None) -> str:
+    """What a node says that does not start because of its parameter file."""
+    file = tmp_path / "params.yaml"
+    if parameters is not None:
+        file.write_text(parameters)
+    result = subprocess.run(
+        [sys.executable, *NODE, "--ros-args", "--params-file", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_a_tab_in_a_parameter_file(tmp_path: Path) -> None:
+    said = refused_start(tmp_path, "/**:\n  ros__parameters:\n    preset: small\n\tmax_frame_age: 1.0\n")
+    assert f"{tmp_path}/params.yaml, line 4: found a tab" in said
+    assert "expected spaces" in said
+
+
+@pytest.mark.parametrize("parameters", ["/**: [1, 2\n", None], ids=["cut off", "missing"])
+def test_a_parameter_file_that_is_none(tmp_path: Path, parameters: str | None) -> None:
+    assert f"{tmp_path}/params.yaml" in refused_start(tmp_path, parameters)
