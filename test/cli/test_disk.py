@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ ENCODE = ("encode", "--image", IMAGE, "--preset", "small")
 REPLAY = ("replay", DRIVE, "--preset", "small", "--duration", "0.3", "--engine", "eager")
 BENCH = ("bench", "--preset", "small", "--depth", "1", "--engine", "eager", "--precision", "float32", "--images", "1",
          "--rounds", "1", "--no-reference")  # fmt: skip
-FILES = [(*ENCODE, "--out"), (*BENCH, "--json"), (*BENCH, "--chart"), ("demo", "--json"),
+NEEDS_ROS = pytest.mark.skipif(find_spec("rclpy") is None, reason="no rclpy")
+FILES = [(*ENCODE, "--out"), (*BENCH, "--json"), (*BENCH, "--chart"), pytest.param(("demo", "--json"), marks=NEEDS_ROS),
          (*REPLAY, "--save-baseline")]  # fmt: skip
-FOLDERS = [(*REPLAY, "--out"), (*REPLAY, "--mode", "live", "--out"), ("demo", "--out"), ("sim", "--headless", "--out")]
+FOLDERS = [(*REPLAY, "--out"), (*REPLAY, "--mode", "live", "--out"), pytest.param(("demo", "--out"), marks=NEEDS_ROS),
+           ("sim", "--headless", "--out")]  # fmt: skip
 
 
 def name(command: tuple[str, ...]) -> str:
