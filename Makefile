@@ -8,7 +8,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # EXTRAS=ros,test leaves out torch, and the tests that compare with timm.
 EXTRAS ?= cpu,ros,onnxruntime,sim,video,test,reference
-WORKERS ?= 2
+# Three on two cores: tests of a node wait most of their time.
+WORKERS ?= 3
 # For test-jammy. It must run: pyenv has a python3.10 on PATH also where that one is not chosen.
 PYTHON310 ?= $(firstword $(foreach python,python3.10 $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.10*/bin/python), \
   $(shell $(python) -c 'import sys; print(sys.executable)' 2>/dev/null)))
@@ -47,7 +48,7 @@ install: $(INSTALLED)  ## Install into .venv what is needed (nothing when it is 
 demo: $(INSTALLED)  ## Play the sample drive into the real node and show the tokens that come back
 	@.venv/bin/omnivla-vision demo $(ARGS)
 
-# One thread per worker: two networks that share the cores by turns take twice as long.
+# One thread per worker: networks that share the cores by turns take twice as long.
 test: lint $(TENSORRT)  ## Check style and types, then run every test
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
 

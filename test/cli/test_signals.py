@@ -77,7 +77,8 @@ def test_replay(tmp_path: Path, interrupted: Interrupted, number: int) -> None:
 @pytest.mark.slow
 def test_bench(tmp_path: Path, interrupted: Interrupted, family: Family) -> None:
     file = tmp_path / "report.json"
-    arguments = ("bench", "--preset", "small", "--engine", "eager", "--rounds", "100000", "--json", file)
+    one = ("--depth", "1", "--precision", "float32", "--images", "1", "--no-reference")
+    arguments = ("bench", "--preset", "small", "--engine", "eager", *one, "--rounds", "100000", "--json", file)
     store = tmp_path / "store"
     interrupted(*arguments, "--bundle-dir", store, begun=lambda: any(store.glob("small-eager-*/weights.safetensors")))
     assert not file.exists()

@@ -66,7 +66,7 @@ def test_a_lifecycle_managers_round(
             assert control.change_state(CLEANUP)
             # The small preset's weights are 412 MB in float32.
             assert full - resident_mb(setup.node) > 350
-            assert resident_mb(setup.node) < 1.1 * empty
+            assert resident_mb(setup.node) < empty + 60  # what allocators and DDS keep
         time.sleep(1.2)
         assert len(probe.tokens) == 4
         setup.wait_for(lambda: set(setup.states) >= {"unconfigured", "inactive", "active"}, "every state's report")
