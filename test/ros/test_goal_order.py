@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from omnivla_vision.msg import VisualTokens
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
@@ -94,12 +95,30 @@ class Goals:
         """Wait for a goal, then until nothing waits any more, and see that it is still there."""
         statuses = self.setup.probe.goal_statuses
         self.setup.wait_for(lambda: statuses and statuses[-1].id == expected, f"goal {expected or 'none'}")
+        tokens = self.settle()
+        assert tokens.goal_id == expected
+        assert statuses[-1].id == expected
+
+    def last_in_force(self, send: Callable[[], str], *, last: str) -> None:
+        """The last of the goals that `send` sends, by a publisher of kind `last`, is in force.
+
+        The middleware may lose one that is sent with best effort, while the node is stopped above all. It is sent again
+        then: one that the node took for an older one would fail every time.
+        """
+        for _ in range(5 if last.startswith("best effort") else 0):
+            expected = send()
+            self.settle()
+            if self.setup.probe.goal_statuses[-1].id == expected:
+                return self.in_force(expected)
+        return self.in_force(send())
+
+    def settle(self) -> VisualTokens:
+        """Until nothing waits any more; the tokens of a frame then."""
         for _ in range(12):  # each answer is a round of the executor, and takes a message of every queue
             assert self.setup.control.state == "active"
         for _ in range(2):  # a goal may have waited behind a frame
             tokens = encode_one(self.setup.probe, frame(np.zeros((48, 64, 3), np.uint8), next(self.numbers)))
-        assert tokens.goal_id == expected
-        assert statuses[-1].id == expected
+        return tokens
 
 
 @pytest.fixture(scope="module", params=["raw", "compressed"])
@@ -113,28 +132,31 @@ def goals(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("kind", KINDS)
 def test_goals_that_waited_for_a_busy_node(goals: Goals, kind: str, count: int) -> None:
     with goals.publisher(kind) as send:
-        with goals.stopped():
-            sent = [send() for _ in range(count)]
-        goals.in_force(sent[-1])
+
+        def send_all() -> str:
+            with goals.stopped():
+                return [send() for _ in range(count)][-1]
+
+        goals.last_in_force(send_all, last=kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_goals_at_once(goals: Goals, kind: str) -> None:
     with goals.publisher(kind) as send:
         for count in (2, 3, 5, 2, 3, 5):
-            sent = [send() for _ in range(count)]
-            goals.in_force(sent[-1])
+            goals.last_in_force(lambda n=count: [send() for _ in range(n)][-1], last=kind)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kinds", list(itertools.permutations(["latched", "volatile", "best effort"], 2)), ids=str)
 def test_goals_of_two_publishers(goals: Goals, kinds: tuple[str, str]) -> None:
     with goals.publisher(kinds[0]) as first, goals.publisher(kinds[1]) as second:
-        with goals.stopped():
-            sent = [first(), second()]
-        goals.in_force(sent[-1])
-        with goals.stopped():
-            sent = [first(), second(), first(), second(), first()]
-        goals.in_force(sent[-1])
+        for senders, last in (((first, second), kinds[1]), ((first, second, first, second, first), kinds[0])):
+
+            def send_all(senders: Any = senders) -> str:
+                with goals.stopped():
+                    return [send() for send in senders][-1]
+
+            goals.last_in_force(send_all, last=last)
 
 
 @pytest.mark.parametrize("kind", ["latched", "volatile"])
