@@ -52,6 +52,8 @@ demo: $(INSTALLED)  ## Play the sample drive into the real node and show the tok
 test: lint $(TENSORRT)  ## Check style and types, then run every test
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
+# It computes all the time: more workers than cores would only load torch once more.
+check: WORKERS = 2
 check: lint  ## Check style and types, and run what needs neither DDS nor full-size networks: the inner loop
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) -m 'not ros and not slow and not full_size' $(ARGS)
 

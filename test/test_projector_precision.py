@@ -21,6 +21,9 @@ from test.checkpoint.writers import make_model, write_openvla
 from test.presets import shallow, small_is_shallow
 
 
+pytestmark = pytest.mark.full_size
+
+
 @pytest.fixture(autouse=True)
 def shallow_small() -> Iterator[None]:
     with small_is_shallow():

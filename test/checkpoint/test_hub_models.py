@@ -19,6 +19,7 @@ from test.checkpoint.hub_server import serving
 from test.checkpoint.refusals import INDEX
 from test.checkpoint.writers import Model, openvla_preprocessor, openvla_state, write_openvla
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 # huggingface_hub reads its environment when it is imported: hence a process of its own.
 LOAD = """

@@ -64,12 +64,14 @@ def test_a_file_of_two_kilobytes(height: int, width: int) -> None:
             image()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
 @pytest.mark.parametrize(("height", "width"), ACCEPTED)
 def test_every_accepted_shape_takes_little_memory(height: int, width: int) -> None:
     subprocess.run([sys.executable, "-c", UNDER_A_LIMIT, str(height), str(width)], check=True, timeout=240)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize(
     "shape", [(480, 640), (640, 479), (101, 33), (3000, 2001), (16_384, 128), (128, 16_384), (1, 2)]
