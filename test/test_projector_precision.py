@@ -20,7 +20,6 @@ from omnivla_vision.resources import resource_path
 from test.checkpoint.writers import make_model, write_openvla
 from test.presets import shallow, small_is_shallow
 
-
 pytestmark = pytest.mark.full_size
 
 
