@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -48,7 +49,7 @@ class CompressedImage:
             UndecodableImageError: no JPEG, PNG or WebP file, or one that is cut off.
             ImageSizeError, ImageTooLargeError, ImageShapeError: no pixels, more than `max_pixels`, or too long a side.
         """
-        self._check(np.frombuffer(self.data, np.uint8).tobytes())
+        _ = self._container
 
     def rgb(self) -> Image:
         """Decode; an EXIF rotation is not applied, since the encoder sees what the camera sent.
@@ -63,20 +64,22 @@ class CompressedImage:
             ImageError: see `check`; UndecodableImageError also if the file is corrupt.
         """
         data = np.frombuffer(self.data, np.uint8)
-        content = data.tobytes()
-        container = self._check(content)
+        container = self._container
         try:
             bgr = cv2.imdecode(data[: container.end], cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error:
             bgr = None
         if bgr is None:
-            raise undecodable(content, "that do not decode")
+            raise undecodable(data.tobytes(), "that do not decode")
         if bgr.shape[:2] != (container.height, container.width):
             expected, found = f"{container.width}x{container.height}", f"{bgr.shape[1]}x{bgr.shape[0]}"
-            raise undecodable(content, f"whose header says {expected} and whose picture is {found}")
+            raise undecodable(data.tobytes(), f"whose header says {expected} and whose picture is {found}")
         return swap_red_and_blue(np.asarray(bgr, dtype=np.uint8))
 
-    def _check(self, content: bytes) -> Container:
+    @cached_property
+    def _container(self) -> Container:
+        """Checked once: a camera's image when it arrives, and not again when its turn comes."""
+        content = np.frombuffer(self.data, np.uint8).tobytes()
         # image_transport writes "<encoding of the source>; <kind> compressed <encoding inside>".
         encoding = self.format.partition(";")[0].strip()
         if "compresseddepth" in self.format.lower() or (DEPTH.fullmatch(encoding) and encoding not in ENCODINGS):

@@ -19,6 +19,7 @@ _JPEG_SIZE_MARKERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_END, _JPEG_START_OF_SCAN = 0xD9, 0xDA
 # In compressed data a 0xFF is followed by 0x00, by more of its kind, or by a restart marker, 0xD0 to 0xD7.
 _JPEG_AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_FILLING = re.compile(rb"\xff+")
 # Far more than any real file has: what millions of empty parts would cost is time.
 _MAX_PARTS = 100_000
 
@@ -64,7 +65,9 @@ def _jpeg(data: bytes) -> Container:
             break
         marker = data[position + 1]
         if marker == 0xFF:  # filling
-            position = _after(data, position, 0xFF) - 1
+            run = _FILLING.match(data, position)
+            assert run
+            position = run.end() - 1
             continue
         if marker == _JPEG_END:
             if size is None:
@@ -83,12 +86,6 @@ def _jpeg(data: bytes) -> Container:
                 raise IndexError
             position = found.start()
     raise undecodable(data, "with a damaged JPEG header")
-
-
-def _after(data: bytes, position: int, value: int) -> int:
-    """The first place from `position` on that holds another value."""
-    rest = len(data) - position - len(data[position:].lstrip(bytes([value])))
-    return position + rest
 
 
 def _png(data: bytes) -> Container:

@@ -129,7 +129,12 @@ def test_the_end_of_a_thumbnail_is_not_the_end(picture: NDArray[np.uint8]) -> No
 
 
 def test_millions_of_empty_parts_are_no_picture() -> None:
-    for data in (b"\xff\xd8" + b"\xff\xe0\0\2" * 200_000, b"\xff\xd8" + b"\xff" * 3_000_000 + b"\xd9"):
+    """Each costs a step, not a look at the whole rest of the file."""
+    for data in (
+        b"\xff\xd8" + b"\xff\xff\xe0\0\2" * 4_000_000,
+        b"\xff\xd8" + b"\xff\xe0\0\2" * 200_000,
+        b"\xff\xd8" + b"\xff" * 3_000_000 + b"\xd9",
+    ):
         with pytest.raises(UndecodableImageError, match="damaged JPEG"):
             CompressedImage(data=data).check()
 
