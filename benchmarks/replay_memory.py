@@ -26,7 +26,7 @@ from omnivla_vision.loading import EncoderOptions, encoder_of
 from omnivla_vision.network.presets import HALF, EncoderSpec, Preset
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE, Bag
 from omnivla_vision.replay.baseline import BaselineBuilder
-from omnivla_vision.replay.decoding import standard_types
+from omnivla_vision.replay.decoding import message_types
 from omnivla_vision.replay.exact import ExactReplay
 from omnivla_vision.replay.measure import segments
 from omnivla_vision.replay.report.page import write_report
@@ -57,7 +57,7 @@ TINY = Preset(
 
 def write_bag(path: Path, frames: int) -> None:
     """JPEGs of some 57 KB each, as a VGA camera sends them."""
-    types = standard_types()
+    types = message_types()
     image, header = types.types[COMPRESSED_IMAGE], types.types["std_msgs/msg/Header"]
     stamp = types.types["builtin_interfaces/msg/Time"]
     random = np.random.default_rng(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.images.codecs import codec_of, title
 from omnivla_vision.images.containers import Container, read_container, undecodable
 from omnivla_vision.images.encodings import DEPTH, ENCODINGS
 from omnivla_vision.images.opencv import swap_red_and_blue
@@ -17,8 +17,6 @@ from omnivla_vision.images.raw import MAX_PIXELS, DepthImageError, UndecodableIm
 
 Image = NDArray[np.uint8]
 
-# As drivers and ffmpeg's encoders are named in `format`: "h264", "hevc", "h264_nvenc; bgr8".
-_VIDEO = re.compile(r"h\.?264|h\.?265|hevc|\bavc|av1|vp[89]\b|mpeg-?4", re.IGNORECASE)
 # What every part of an H.264 or H.265 stream begins with.
 _VIDEO_STARTS = (b"\0\0\0\1", b"\0\0\1")
 
@@ -86,10 +84,10 @@ class CompressedImage:
             raise DepthImageError(
                 f"found compressed image format {self.format!r}: distances, not colours; connect the colour camera"
             )
-        video = _VIDEO.search(self.format)
-        if video or content.startswith(_VIDEO_STARTS):
+        codec = codec_of(self.format)
+        if codec or content.startswith(_VIDEO_STARTS):
             raise VideoPacketError(
-                f"found {_video_name(video[0]) if video else 'H.264 or H.265'} video in a compressed image of format "
+                f"found {title(codec) if codec else 'H.264 or H.265'} video in a compressed image of format "
                 f"{self.format!r}; expected JPEG, PNG or WebP pictures, each by itself; let the camera's driver send "
                 "these, or decode the stream upstream, for example with image_transport's republish"
             )
@@ -102,9 +100,3 @@ class CompressedImage:
             )
         check_size(container.width, container.height, self.max_pixels)
         return container
-
-
-def _video_name(found: str) -> str:
-    """As people write it."""
-    name = found.upper().replace(".", "")
-    return {"H264": "H.264", "AVC": "H.264", "H265": "H.265", "HEVC": "H.265"}.get(name, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -77,6 +77,13 @@ class RawImage:
     step: int
     is_bigendian: bool = False
     max_pixels: int = MAX_PIXELS
+
+    @classmethod
+    def of(cls, message: Any, *, max_pixels: int = MAX_PIXELS) -> RawImage:
+        """The fields of a message, rclpy's or rosbags'."""
+        names = ("data", "height", "width", "encoding", "step")
+        fields = {name: getattr(message, name) for name in names}
+        return cls(**fields, is_bigendian=bool(message.is_bigendian), max_pixels=max_pixels)
 
     def check(self) -> None:
         """Compare the fields with one another; looks at no pixel.

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from omnivla_vision.images.codecs import codec_of
 from omnivla_vision.images.compressed import CompressedImage
 from omnivla_vision.images.raw import MAX_PIXELS, ImageError, RawImage, UnsupportedEncodingError
 from omnivla_vision.images.stamps import NS_PER_S, InvalidStampError, to_nanoseconds
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE, IMAGE_TYPES, VIDEO_PACKET, Bag, BagError
 from omnivla_vision.replay.storage.base import Record
-from omnivla_vision.replay.video import VIDEO_PACKET_FIELDS, VideoStream, VideoSupportMissingError, codec_of
+from omnivla_vision.replay.video import VIDEO_PACKET_FIELDS, VideoStream, VideoSupportMissingError
 
 _HEADER_START = 4
 
@@ -48,14 +49,8 @@ class BagFrame:
 
 
 @cache
-def standard_types() -> Typestore:
-    """The message definitions of ROS 2 Kilted; those of images have not changed since ROS 2 began."""
-    return get_typestore(Stores.ROS2_KILTED)
-
-
-@cache
 def message_types() -> Typestore:
-    """Those, and ffmpeg_image_transport's."""
+    """ROS 2 Kilted's, of which those of images have not changed since ROS 2 began, and ffmpeg_image_transport's."""
     types = get_typestore(Stores.ROS2_KILTED)
     types.register(get_types_from_msg(VIDEO_PACKET_FIELDS, VIDEO_PACKET))
     return types
@@ -140,15 +135,7 @@ class Decoder:
             return self._streams[record.topic].decode(message.data.tobytes())
         if record.msgtype == COMPRESSED_IMAGE:
             return CompressedImage(data=message.data, format=message.format, max_pixels=self._max_pixels).rgb()
-        return RawImage(
-            data=message.data,
-            height=message.height,
-            width=message.width,
-            encoding=message.encoding,
-            step=message.step,
-            is_bigendian=bool(message.is_bigendian),
-            max_pixels=self._max_pixels,
-        ).rgb()
+        return RawImage.of(message, max_pixels=self._max_pixels).rgb()
 
 
 def decode(record: Record) -> BagFrame:

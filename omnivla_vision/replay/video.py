@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -22,23 +21,10 @@ uint8 flags
 bool is_bigendian
 uint8[] data
 """
-# As drivers, ffmpeg's encoders and ffmpeg_image_transport name them.
-_CODECS = {
-    "h264": re.compile(r"h\.?264|x264|\bavc", re.IGNORECASE),
-    "hevc": re.compile(r"h\.?265|x265|hevc", re.IGNORECASE),
-    "av1": re.compile(r"av1", re.IGNORECASE),
-    "vp9": re.compile(r"vp9", re.IGNORECASE),
-    "vp8": re.compile(r"vp8", re.IGNORECASE),
-}
 
 
 class VideoSupportMissingError(VisionError):
     """PyAV is not installed."""
-
-
-def codec_of(name: str) -> str | None:
-    """The codec that a message's `format` or `encoding` names, or None if it is none of video."""
-    return next((codec for codec, pattern in _CODECS.items() if pattern.search(name)), None)
 
 
 class VideoStream:

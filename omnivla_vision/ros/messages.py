@@ -22,15 +22,7 @@ def image_source(message: sensor_msgs.Image | sensor_msgs.CompressedImage, *, ma
     """An image message as the core sees it; its bytes are not copied."""
     if isinstance(message, sensor_msgs.CompressedImage):
         return compressed.CompressedImage(data=message.data, format=message.format, max_pixels=max_pixels)
-    raw = RawImage(
-        data=message.data,
-        height=message.height,
-        width=message.width,
-        encoding=message.encoding,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-        max_pixels=max_pixels,
-    )
+    raw = RawImage.of(message, max_pixels=max_pixels)
     if raw.encoding not in ENCODINGS and not DEPTH.fullmatch(raw.encoding) and bridge.available():
         return bridge.BridgedImage(message, max_pixels=max_pixels)
     return raw
