@@ -35,7 +35,7 @@ class EncoderOptions:
         lora_alpha: of unmerged LoRA weights without an adapter_config.json; 0 for none.
         encoder_weights: where the encoders are, if the checkpoint was trained with frozen ones; empty for none.
         engine: one of `engine.start.ENGINES`, or "auto".
-        precision: float32, bfloat16, float16, int8, or "auto".
+        precision: float32, bfloat16, float16, mixed, int8, or "auto".
         bundle_dir: where engine bundles are kept; empty for the user's cache.
         read_only: use bundles that are there, build none.
         threads: CPU threads; 0 lets torch decide.
@@ -104,9 +104,9 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
     else:
         # The goal goes through the network alone, so an engine for one image is always there.
         one = _engine(weights, options, images=1)
-        takes_any = len(options.cameras) == 1 or isinstance(one, EagerEngine)
-        many = one if takes_any else _engine(weights, options, images=len(options.cameras))
-        if isinstance(many, EagerEngine):
+        enough = len(options.cameras) == 1 or _takes_any_number(one)
+        many = one if enough else _engine(weights, options, images=len(options.cameras))
+        if _takes_any_number(many):
             one = many  # goal and cameras computed alike
     return VisionEncoder(
         one,
@@ -126,8 +126,14 @@ def projector_dtype(projector: Projector, precision: str) -> torch.dtype:
     Never float16, in which torch takes several times as long on a CPU as in float32. bfloat16, where the CPU multiplies
     it, if that is no coarser than the engine or than the weights; else float32.
     """
-    coarse = precision in ("bfloat16", "int8") or (precision == "float16" and projector.dtype == torch.bfloat16)
+    coarse = precision in ("bfloat16", "int8") or (
+        precision in ("float16", "mixed") and projector.dtype == torch.bfloat16
+    )
     return torch.bfloat16 if coarse and machine.has_bfloat16() else torch.float32
+
+
+def _takes_any_number(engine: Engine) -> bool:
+    return isinstance(engine, EagerEngine) and not engine.fixed_images
 
 
 def _engine(weights: Weights, options: EncoderOptions, *, images: int) -> Engine:

@@ -12,7 +12,8 @@ from omnivla_vision.tokens.pictures import save_png
 
 WIDTH, ROW, MARGIN, LABELS, NUMBERS = 1000, 30, 24, 250, 190
 INK, PALE = (32, 40, 48), (106, 118, 130)
-COLOURS = {"float32": (72, 120, 168), "bfloat16": (63, 155, 108), "float16": (138, 111, 176), "int8": (208, 138, 60)}
+COLOURS = {"float32": (72, 120, 168), "bfloat16": (63, 155, 108), "float16": (138, 111, 176), "mixed": (176, 96, 140),
+           "int8": (208, 138, 60)}  # fmt: skip
 REFERENCE = (160, 168, 176)
 TITLE, TEXT = 0.7, 0.5  # sizes as OpenCV counts them
 

@@ -44,7 +44,8 @@ def matrix_roof(precision: str) -> float:
     if torch.cuda.is_available():
         if precision == "int8":
             return 0.0
-        return max(_gpu_rate(shape, getattr(torch, precision)) for shape in GPU_SHAPES)
+        dtype = torch.float16 if precision == "mixed" else getattr(torch, precision)
+        return max(_gpu_rate(shape, dtype) for shape in GPU_SHAPES)
     if precision not in onednn.PRECISIONS or onednn.missing(precision):
         return 0.0
     return max(_cpu_rate(shape, precision) for shape in CPU_SHAPES)

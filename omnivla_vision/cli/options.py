@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Not imported from the engine package: that takes torch, which takes seconds, and --help should not.
 ENGINES = ("auto", "eager", "onednn", "inductor", "onnxruntime", "tensorrt")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "mixed", "int8")
 
 
 def add_checkpoint_options(parser: argparse._ActionsContainer, *, preset: str = "dinosiglip-224") -> None:

@@ -16,7 +16,8 @@ from omnivla_vision.network.presets import Preset
 
 # What the engine is fed: normalized float32 stacks, or resized pixels that its graph normalizes.
 Entry = Literal["stack", "uint8"]
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+# mixed: products in float16, everything between them in float32.
+PRECISIONS = ("float32", "bfloat16", "float16", "mixed", "int8")
 
 
 class EngineError(VisionError):

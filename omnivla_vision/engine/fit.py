@@ -21,7 +21,7 @@ from omnivla_vision.network.presets import Preset
 HOST_FACTOR = {"eager": 2.5, "onednn": 2.7, "inductor": 5.0, "onnxruntime": 4.7, "tensorrt": 5.0}
 GPU_FACTOR = {"tensorrt": 2.0, "inductor": 2.0, "eager": 1.0}
 # Bytes per weight in a bundle, at the least: what is stored beside them (reference tokens, code) comes on top.
-STORED_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+STORED_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "mixed": 2, "int8": 1}
 
 
 class NotEnoughMemoryError(EngineError):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from omnivla_vision.engine.base import EngineSpec
+from omnivla_vision.engine.mixed import mixed
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import InputStack
 
@@ -47,6 +48,20 @@ class Graph(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         stacks = [entry(tensor).to(self.dtype) for entry, tensor in zip(self.entry, inputs, strict=True)]
         return self.backbone(*stacks).float()
+
+
+def typed_graph(backbone: Backbone, spec: EngineSpec, *, spelled_attention: bool = False) -> Graph:
+    """The graph of a folded float32 backbone in float32, bfloat16, float16 or mixed. The backbone's layers are cast.
+
+    Args:
+        backbone: the caller's own copy.
+        spec: which precision, and which inputs.
+        spelled_attention: in mixed precision, the softmax as a float32 step of its own.
+    """
+    if spec.precision == "mixed":
+        return Graph(mixed(backbone, spelled=spelled_attention), spec, torch.float32).eval()
+    dtype = getattr(torch, spec.precision)
+    return Graph(backbone.to(dtype), spec, dtype).eval()
 
 
 def example_inputs(spec: EngineSpec, device: str = "cpu") -> tuple[Tensor, ...]:

@@ -18,12 +18,12 @@ from torch import _inductor as inductor  # its ahead-of-time functions have no p
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec, EngineUnavailableError, Entry
 from omnivla_vision.engine.cuda_graph import CudaGraph
-from omnivla_vision.engine.graph import Graph, example_inputs
+from omnivla_vision.engine.graph import example_inputs, typed_graph
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.process.scratch import scratch
 
 NAME = "inductor"
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "mixed")
 PACKAGE = "model.pt2"
 
 
@@ -54,7 +54,7 @@ def missing(precision: str) -> str:
         return "torch 2.8 or newer, with AOTInductor"
     if precision == "bfloat16" and not torch.cuda.is_available() and not machine.has_bfloat16():
         return "a CPU with bfloat16 instructions (avx512_bf16 or amx_bf16), or a GPU"
-    if precision == "float16" and not torch.cuda.is_available():
+    if precision in ("float16", "mixed") and not torch.cuda.is_available():
         return "a GPU: this is not a format that CPUs are fast in"
     return ""
 
@@ -77,10 +77,7 @@ def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
             "bundle that was built on the same kind of machine"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = getattr(torch, spec.precision)
-    graph = Graph(backbone, spec, dtype)
-    graph.backbone.to(device, dtype)
-    graph.entry.to(device)
+    graph = typed_graph(backbone, spec).to(device)
     with torch.no_grad(), _scratch("TORCHINDUCTOR_CACHE_DIR"):
         program = torch.export.export(graph, example_inputs(spec, device))
         inductor.aoti_compile_and_package(

@@ -51,6 +51,7 @@ LIMITS = {
     "float32": Limits(cosine_min=0.999999, cosine_mean=0.9999999, relative_l2=1e-5),
     "bfloat16": Limits(cosine_min=0.999, cosine_mean=0.9995, relative_l2=3e-2),
     "float16": Limits(cosine_min=0.9999, cosine_mean=0.99995, relative_l2=1e-2),
+    "mixed": Limits(cosine_min=0.9999, cosine_mean=0.99995, relative_l2=1e-2),
     "int8": Limits(cosine_min=0.998, cosine_mean=0.9995, relative_l2=5e-2),
 }
 

@@ -6,9 +6,6 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import (
     PRECISIONS,
     Engine,
@@ -18,6 +15,7 @@ from omnivla_vision.engine.base import (
     Entry,
     UnknownEngineError,
 )
+from omnivla_vision.engine.choice import choices, facts
 from omnivla_vision.engine.start import ENGINES, get_backend, start
 from omnivla_vision.engine.store import BundleStore
 from omnivla_vision.engine.store_folder import StoreError, default_store
@@ -31,19 +29,7 @@ AUTO = "auto"
 
 def candidates() -> list[tuple[str, str, str]]:
     """What `auto` tries on this machine, best first: engine, precision, and the fact that speaks for it."""
-    found = []
-    if torch.cuda.is_available():
-        gpu = torch.cuda.get_device_name(0)
-        found += [
-            ("tensorrt", "float16", f"{gpu} with torch-tensorrt"),
-            ("inductor", "bfloat16", f"{gpu}"),
-            ("eager", "float32", f"{gpu}"),
-        ]
-    if machine.has_bfloat16():
-        found.append(("onednn", "bfloat16", "this CPU has bfloat16 instructions"))
-    found.append(("onednn", "float32", "this CPU has no faster format"))
-    found.append(("eager", "float32", "it runs everywhere"))
-    return found
+    return choices(facts())
 
 
 def build_engine(

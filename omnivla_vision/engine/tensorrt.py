@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from omnivla_vision.engine.base import EngineError, EngineSpec, Entry
 from omnivla_vision.engine.cuda_graph import CudaGraph
-from omnivla_vision.engine.graph import Graph, example_inputs
+from omnivla_vision.engine.graph import Graph, example_inputs, typed_graph
 from omnivla_vision.network.backbone import Backbone
 
 NAME = "tensorrt"
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "mixed")
 # Of the 5 x weights that a build may take, TensorRT's scratch memory; enough for every layer of these networks.
 WORKSPACE_BYTES = 1 << 30
 
@@ -53,10 +53,18 @@ class EncoderGraph(nn.Module):
 
 def encoder_graphs(backbone: Backbone, spec: EngineSpec, device: str) -> dict[str, EncoderGraph]:
     """What is converted, by the encoder's name. `backbone` is cast to the engine's precision."""
-    dtype = getattr(torch, spec.precision)
-    graph = Graph(backbone, spec, dtype).to(device)
-    graph.backbone.to(dtype)
+    graph = typed_graph(backbone, spec, spelled_attention=True).to(device)
     return {encoder.name: EncoderGraph(graph, encoder.name).eval() for encoder in spec.preset.encoders}
+
+
+def typing_options(precision: str) -> dict[str, bool]:
+    """What torch-tensorrt is told about number formats."""
+    return {
+        # The module's own dtypes are kept; 2.8 must be told so, later versions know nothing else.
+        "use_explicit_typing": True,
+        # Sums of float16 products in float32. 2.8 does so for attention's products only, later versions for all.
+        "use_fp32_acc": precision == "mixed",
+    }
 
 
 class TensorRtEngine:
@@ -112,16 +120,15 @@ def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
         example = example_inputs(spec, "cuda")[graph.input]
         with torch.no_grad():
             program = torch.export.export(graph.to("cuda"), (example,))
-        # With explicit typing the module's own dtypes are kept; 2.8 must be told so, later versions know nothing else.
         # Full compilation: a part left to torch would be neither in the bytes nor in the measured latency.
         serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
             program,
             arg_inputs=(example,),
-            use_explicit_typing=True,
             require_full_compilation=True,
             workspace_size=WORKSPACE_BYTES,
             offload_module_to_cpu=True,
             disable_tf32=True,
+            **typing_options(spec.precision),
         )
         (folder / f"{name}.engine").write_bytes(serialized)
         graph.to("cpu")

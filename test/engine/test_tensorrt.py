@@ -30,6 +30,7 @@ SHALLOW = 4
 CASES = {
     "float16,1,uint8,full": 500,
     **{",".join((*case, str(SHALLOW))): 60 for case in product(("float16", "float32"), ("1", "2"), ("uint8", "stack"))},
+    f"mixed,1,uint8,{SHALLOW}": 80,  # with the casts
 }
 UNCONVERTIBLE = f"float16,1,uint8,{SHALLOW},unconvertible"
 

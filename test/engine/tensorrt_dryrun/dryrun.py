@@ -50,7 +50,7 @@ def pretended_gpu() -> Iterator[None]:
         yield
 
 
-def partition(graph: torch.nn.Module, example: torch.Tensor) -> dict[str, int]:
+def partition(graph: torch.nn.Module, example: torch.Tensor, options: dict[str, bool]) -> dict[str, int]:
     """What the dry run found out about one graph."""
     import torch_tensorrt
     from torch_tensorrt.dynamo import _compiler
@@ -60,9 +60,7 @@ def partition(graph: torch.nn.Module, example: torch.Tensor) -> dict[str, int]:
     # What is left to torch would be moved to the GPU.
     cpu = mock.patch.object(_compiler, "to_torch_device", return_value=torch.device("cpu"))
     with mock.patch.object(_compiler, "dryrun_stats_display") as display, cpu:
-        torch_tensorrt.dynamo.compile(
-            program, arg_inputs=(example,), dryrun=True, use_explicit_typing=True, min_block_size=1
-        )
+        torch_tensorrt.dynamo.compile(program, arg_inputs=(example,), dryrun=True, min_block_size=1, **options)
     tracker = display.call_args.args[0]
     return {
         "engines": tracker.tensorrt_graph_count,
@@ -97,7 +95,7 @@ def main(preset_name: str, *cases: str) -> None:
     from omnivla_vision.engine.base import EngineSpec
     from omnivla_vision.engine.fold import folded_shell
     from omnivla_vision.engine.graph import example_inputs
-    from omnivla_vision.engine.tensorrt import encoder_graphs
+    from omnivla_vision.engine.tensorrt import encoder_graphs, typing_options
     from omnivla_vision.network.presets import get_preset
 
     full = get_preset(preset_name)
@@ -110,12 +108,14 @@ def main(preset_name: str, *cases: str) -> None:
             ]
             preset = replace(full, encoders=tuple(encoders))
             spec = EngineSpec(preset=preset, precision=precision, images=int(images), entry=entry)
-            # Memory that is never touched takes no room: the partitioner looks at shapes, not at weights.
-            backbone = folded_shell(preset).to(getattr(torch, precision)).to_empty(device="cpu")
             results[case] = {}
-            for name, graph in encoder_graphs(backbone, spec, "cpu").items():
+            for name, graph in encoder_graphs(folded_shell(preset), spec, "meta").items():
+                # Memory that is never touched takes no room: the partitioner looks at shapes, not at weights.
+                graph.to_empty(device="cpu")
                 example = example_inputs(spec)[graph.input]
-                results[case][name] = partition(Unconvertible(graph) if damage else graph, example)
+                results[case][name] = partition(
+                    Unconvertible(graph) if damage else graph, example, typing_options(precision)
+                )
     print("RESULT", json.dumps(results))
 
 
