@@ -23,6 +23,8 @@ TORCH_TESTED = ((2, 8), (2, 13))
 PYTHON_TESTED = ((3, 10), (3, 13))
 # Tokens of two images from the default network, in 16 bits.
 TOKEN_MESSAGE_BYTES = 512 * 2176 * 2
+# From the first to before the last; NVIDIA/TensorRT issue 4419 has 10.3 wrong and 10.5 right, issue 4742 10.4 wrong.
+TENSORRT_WRONG_ON_VITS = ((10, 0), (10, 5))
 # Holds one of them; Linux's default is 208 KiB.
 RECEIVE_BUFFER = 4 << 20
 # Of ROS 2 Humble, Jazzy and Kilted: REP 2000.
@@ -103,6 +105,15 @@ def _combinations(versions: dict[str, str]) -> list[Finding]:
             f"torch-tensorrt {trt} with torch {versions['torch']}", "each release of it works with one torch",
             "install the two in the same version",
         ))  # fmt: skip
+    tensorrt = versions["tensorrt"]
+    if tensorrt and tensorrt != "present":
+        first, mended = TENSORRT_WRONG_ON_VITS
+        if first <= _number(tensorrt) < mended:
+            found.append(_problem(
+                f"TensorRT {tensorrt}", "reported wrong on ViTs (NVIDIA/TensorRT issue 4419)",
+                "a container or JetPack with TensorRT 10.5 or newer; where it stays, the gate decides whether it is used",
+                broken=False,
+            ))  # fmt: skip
     if versions["onnxruntime"] and versions["onnxruntime-gpu"]:
         found.append(_problem(
             "onnxruntime beside onnxruntime-gpu", "they overwrite each other's files", "uninstall one of them"

@@ -84,3 +84,18 @@ def test_an_unknown_middleware(bare: Patch) -> None:
     bare.setenv("RMW_IMPLEMENTATION", "rmw_connextdds")
     found = findings()["transport"]
     assert (found.value, found.advice) == ("not checked: unknown middleware rmw_connextdds", "")
+
+
+@pytest.mark.parametrize(
+    ("version", "wrong"),
+    [("10.0.1", True), ("10.3.0", True), ("10.4.0.26", True), ("10.5.0", False), ("8.6.1", False), ("", False)],
+)
+def test_tensorrt_that_is_reported_wrong_on_vits(version: str, wrong: bool) -> None:
+    versions = {**dict.fromkeys(doctor.PACKAGES, ""), "numpy": "1.26.4", "torch": "2.8.0", "tensorrt": version}
+    found = {finding.name: finding for finding in doctor._combinations(versions)}
+    assert (f"TensorRT {version}" in found) == wrong
+    if wrong:
+        finding = found[f"TensorRT {version}"]
+        assert "NVIDIA/TensorRT issue 4419" in finding.value
+        assert "10.5 or newer" in finding.advice
+        assert not finding.broken, "the gate decides"
