@@ -89,13 +89,15 @@ def _build(job: Job) -> Started:
 
 def _start(job: Job, *, read_only: bool) -> Any:
     from omnivla_vision.engine.base import EngineSpec
-    from omnivla_vision.engine.start import start
+    from omnivla_vision.engine.start import forget_refusal, start
     from omnivla_vision.engine.store import BundleStore
     from omnivla_vision.weights import random_weights
 
     weights = random_weights(job_preset(job), seed=job.seed)
     spec = EngineSpec(preset=weights.preset, precision=job.precision, images=job.images)
     store = BundleStore(Path(job.bundle_dir), read_only=read_only)
+    if not read_only:  # to measure is to try
+        forget_refusal(spec, job.engine, weights.fingerprint, store)
     return start(weights.load, spec, job.engine, weights.fingerprint, store)
 
 

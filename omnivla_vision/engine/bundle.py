@@ -72,8 +72,8 @@ def seal(folder: Path, key: Mapping[str, Any], notes: Mapping[str, Any]) -> None
     (folder / MANIFEST_SUM).write_text(hashlib.sha256(manifest).hexdigest())
     for path in folder.iterdir():
         path.chmod(0o600)
-        _sync(path)
-    _sync(folder)
+        sync(path)
+    sync(folder)
 
 
 def check(folder: Path, key: Mapping[str, Any] | None = None) -> Bundle:
@@ -126,20 +126,31 @@ def _check_ownership(folder: Path) -> None:
     """Nobody but this user and root may be able to change what will be executed."""
     if not folder.is_dir():
         raise DamagedBundleError(f"found no bundle at {folder}; build one with `omnivla-vision build`")
-    for path in (folder, *folder.iterdir()):
-        status = path.lstat()
-        kind = stat.S_ISDIR if path == folder else stat.S_ISREG
-        if not kind(status.st_mode):
-            raise ForeignBundleError(f"{path} is neither the bundle's folder nor an ordinary file in it")
-        if status.st_uid not in (0, os.geteuid()):
-            raise ForeignBundleError(
-                f"{path} belongs to user {status.st_uid}; expected {os.geteuid()} (this process) or root; "
-                "build the bundle as this user"
-            )
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ForeignBundleError(
-                f"{path} has mode {stat.S_IMODE(status.st_mode):o}: others may write it; expected 700; build it anew"
-            )
+    check_owner(folder, is_folder=True)
+    for path in folder.iterdir():
+        check_owner(path)
+
+
+def check_owner(path: Path, *, is_folder: bool = False) -> None:
+    """Make sure that a folder, or an ordinary file, is this user's or root's, and that no other may write it.
+
+    Raises:
+        ForeignBundleError: it is another user's, open to others, or a link or another kind of file.
+        OSError: it cannot be looked at.
+    """
+    status = path.lstat()
+    is_kind = stat.S_ISDIR if is_folder else stat.S_ISREG
+    if not is_kind(status.st_mode):
+        raise ForeignBundleError(f"{path} is neither the bundle's folder nor an ordinary file in it")
+    if status.st_uid not in (0, os.geteuid()):
+        raise ForeignBundleError(
+            f"{path} belongs to user {status.st_uid}; expected {os.geteuid()} (this process) or root; "
+            "build the bundle as this user"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ForeignBundleError(
+            f"{path} has mode {stat.S_IMODE(status.st_mode):o}: others may write it; expected 700; build it anew"
+        )
 
 
 def _hash_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -167,7 +178,8 @@ def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {found.get(name)!r}, expected {expected.get(name)!r}" for name in names)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

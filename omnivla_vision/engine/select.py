@@ -16,7 +16,7 @@ from omnivla_vision.engine.base import (
     UnknownEngineError,
 )
 from omnivla_vision.engine.choice import choices, facts
-from omnivla_vision.engine.start import ENGINES, get_backend, start
+from omnivla_vision.engine.start import ENGINES, forget_refusal, get_backend, start
 from omnivla_vision.engine.store import BundleStore
 from omnivla_vision.engine.store_folder import StoreError, default_store
 from omnivla_vision.network.backbone import Backbone
@@ -43,8 +43,12 @@ def build_engine(
     entry: Entry = "uint8",
     bundle_dir: Path | None = None,
     read_only: bool = False,
+    tolerance: float = 1.0,
+    retry: bool = False,
 ) -> Engine:
     """Find or build the bundle of an engine, start the engine, and hold its tokens against the reference's.
+
+    What an engine is refused for is remembered: the next time nothing is built to find it out again.
 
     Args:
         backbone: float32, on the CPU; or a function that returns it, called only when something must be built. It is
@@ -57,6 +61,8 @@ def build_engine(
         entry: "uint8" normalizes inside the graph, "stack" takes what `Preprocessor` returns.
         bundle_dir: where bundles are kept; `default_store()` if None.
         read_only: use a bundle that is there; build nothing.
+        tolerance: multiple of the gate's limits; what was refused with a smaller one is tried again.
+        retry: forget what the engine, or every engine that `auto` would try, was refused for.
 
     Returns:
         An engine that passed the gate. Its `notice` says what `auto` could not have, and why.
@@ -72,12 +78,19 @@ def build_engine(
     if precision not in (AUTO, *PRECISIONS):
         raise UnknownEngineError(f"unknown precision {precision!r}; expected {AUTO} or one of {', '.join(PRECISIONS)}")
     store = BundleStore(bundle_dir or default_store(), read_only=read_only)
+    plan = [
+        (name, EngineSpec(preset=preset, precision=chosen, images=images, entry=entry), reason)
+        for name, chosen, reason in _plan(engine, precision)
+    ]
+    if retry:
+        for name, spec, _ in plan:
+            forget_refusal(spec, name, fingerprint, store)
     refused: list[str] = []
     last: EngineError | None = None
-    for name, chosen, reason in _plan(engine, precision):
-        spec = EngineSpec(preset=preset, precision=chosen, images=images, entry=entry)
+    for name, spec, reason in plan:
+        chosen = spec.precision
         try:
-            started = start(backbone, spec, name, fingerprint, store).engine
+            started = start(backbone, spec, name, fingerprint, store, tolerance=tolerance).engine
         except EngineError as error:
             if engine != AUTO:
                 raise

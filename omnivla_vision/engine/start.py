@@ -6,7 +6,7 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -31,8 +31,9 @@ from omnivla_vision.engine.fit import require_disk, require_memory
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import GRAPH_VERSION
 from omnivla_vision.engine.parity import EncoderParity
+from omnivla_vision.engine.refusals import Refusals
 from omnivla_vision.engine.store import BundleStore
-from omnivla_vision.engine.store_folder import DISK_FULL, keeping
+from omnivla_vision.engine.store_folder import DISK_FULL, StoreError, keeping
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 
@@ -63,17 +64,34 @@ class Started:
 
 
 def start(
-    backbone: Backbone | Callable[[], Backbone], spec: EngineSpec, name: str, fingerprint: str, store: BundleStore
+    backbone: Backbone | Callable[[], Backbone],
+    spec: EngineSpec,
+    name: str,
+    fingerprint: str,
+    store: BundleStore,
+    *,
+    tolerance: float = 1.0,
 ) -> Started:
     """Start one engine from its bundle, which is built first if there is none.
+
+    What it is refused for is remembered in the store, and raised at once the next time.
 
     Raises:
         As `select.build_engine`.
     """
     backend = get_backend(name)
     require(backend, spec.precision)
+    key = bundle_key(backend, spec, fingerprint)
+    refusals = Refusals(store)
+    refusals.check(key, tolerance)
 
     def build(folder: Path) -> dict[str, Any]:
+        # Another process may have found out while this one waited for it.
+        refusals.check(key, tolerance)
+        with refusals.remembering(key, tolerance):
+            return build_new(folder)
+
+    def build_new(folder: Path) -> dict[str, Any]:
         started = time.perf_counter()
         require_memory(name, spec.preset)
         require_disk(spec, folder)
@@ -92,8 +110,24 @@ def start(
         save_file({"tokens": reference}, folder / REFERENCE)
         return {"build_s": round(time.perf_counter() - started, 2), "parity": [asdict(result) for result in measured]}
 
-    bundle = store.get(bundle_key(backend, spec, fingerprint), build)
-    return _load(backend, spec, bundle, parity.START_IMAGES)[0]
+    bundle = store.get(key, build)
+    with refusals.remembering(key, tolerance):
+        started = _load(backend, spec, bundle, parity.START_IMAGES)[0]
+    if store.writable:
+        with suppress(StoreError):
+            refusals.forget(key)
+    return started
+
+
+def forget_refusal(spec: EngineSpec, name: str, fingerprint: str, store: BundleStore) -> None:
+    """Let the next `start` try again what was refused.
+
+    Raises:
+        StoreError: the refusal cannot be removed.
+    """
+    backend = get_backend(name)
+    if not backend.missing(spec.precision):
+        Refusals(store).forget(bundle_key(backend, spec, fingerprint))
 
 
 def start_reference(backbone: Callable[[], Backbone], preset: Preset) -> Engine:

@@ -43,6 +43,11 @@ class BundleStore:
         self.read_only = read_only
         self._obstacle = "" if read_only else prepare(root)
 
+    @property
+    def writable(self) -> bool:
+        """Whether anything may, and as far as can be known can, be written."""
+        return not self.read_only and not self._obstacle
+
     def get(self, key: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Bundle:
         """The bundle for `key`: the one that is there and whole, or a new one.
 

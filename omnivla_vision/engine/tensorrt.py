@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from omnivla_vision.engine.base import EngineError, EngineSpec, Entry
+from omnivla_vision.engine.base import EngineFailedError, EngineSpec, Entry
 from omnivla_vision.engine.cuda_graph import CudaGraph
 from omnivla_vision.engine.graph import Graph, example_inputs, typed_graph
 from omnivla_vision.network.backbone import Backbone
@@ -22,9 +24,13 @@ NAME = "tensorrt"
 PRECISIONS = ("float32", "bfloat16", "float16", "mixed")
 # Of the 5 x weights that a build may take, TensorRT's scratch memory; enough for every layer of these networks.
 WORKSPACE_BYTES = 1 << 30
+# The names under which its bindings are published: of a JetPack, and one per major version of CUDA.
+TENSORRT_DISTRIBUTIONS = (
+    "tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-bindings", "tensorrt-cu12-bindings"
+)  # fmt: skip
 
 
-class TensorRtError(EngineError):
+class TensorRtError(EngineFailedError):
     """TensorRT refused to read an engine, or to run one."""
 
 
@@ -100,16 +106,25 @@ def missing(precision: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What an engine's bytes depend on."""
-    import tensorrt
-    import torch_tensorrt
+    """What an engine's bytes depend on.
 
+    From the packages' metadata: importing them takes seconds, which a start that remembers a refusal should not.
+    """
     return {
         "torch": torch.__version__,
-        "torch_tensorrt": torch_tensorrt.__version__,
-        "tensorrt": tensorrt.__version__,
+        "torch_tensorrt": version("torch-tensorrt"),
+        "tensorrt": _tensorrt_version(),
         "cuda": str(torch.version.cuda),
     }
+
+
+def _tensorrt_version() -> str:
+    for distribution in TENSORRT_DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            return version(distribution)
+    import tensorrt
+
+    return str(tensorrt.__version__)
 
 
 def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
