@@ -111,7 +111,7 @@ def _combinations(versions: dict[str, str]) -> list[Finding]:
         if first <= _number(tensorrt) < mended:
             found.append(_problem(
                 f"TensorRT {tensorrt}", "reported wrong on ViTs (NVIDIA/TensorRT issue 4419)",
-                "a container or JetPack with TensorRT 10.5 or newer; where it stays, the gate decides whether it is used",
+                "a container or JetPack with TensorRT 10.5 or newer; where it stays, the gate decides",
                 broken=False,
             ))  # fmt: skip
     if versions["onnxruntime"] and versions["onnxruntime-gpu"]:

@@ -16,7 +16,7 @@ from omnivla_vision.engine.store_folder import StoreError, expand_store
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, SPACES
-from omnivla_vision.weights import Weights, open_weights
+from omnivla_vision.weights import PLAIN, Weights, open_weights
 
 
 class UnknownSpaceError(VisionError):
@@ -31,6 +31,7 @@ class EncoderOptions:
         checkpoint: folder, file or `hub:` name; empty for random weights.
         preset: which encoders; empty: what the checkpoint says, or the default.
         seed: of random weights.
+        weights: how random weights are distributed: one of `weights.DISTRIBUTIONS`.
         space: "fused", or "projected" to the language model's width.
         lora_alpha: of unmerged LoRA weights without an adapter_config.json; 0 for none.
         encoder_weights: where the encoders are, if the checkpoint was trained with frozen ones; empty for none.
@@ -38,6 +39,8 @@ class EncoderOptions:
         precision: float32, bfloat16, float16, mixed, int8, or "auto".
         bundle_dir: where engine bundles are kept; empty for the user's cache.
         read_only: use bundles that are there, build none.
+        gate_tolerance: how many times the gate's limits are accepted of an engine; 1 unless the user has measured that
+            his own task does not mind.
         threads: CPU threads; 0 lets torch decide.
         cameras: names of the images that come together and are encoded in one batch.
         takes_goal: whether a goal's tokens follow theirs; OpenVLA has none.
@@ -46,6 +49,7 @@ class EncoderOptions:
     checkpoint: str = ""
     preset: str = ""
     seed: int = 0
+    weights: str = PLAIN
     space: str = FUSED
     lora_alpha: float = 0.0
     encoder_weights: str = ""
@@ -53,6 +57,7 @@ class EncoderOptions:
     precision: str = AUTO
     bundle_dir: str = ""
     read_only: bool = False
+    gate_tolerance: float = 1.0
     threads: int = 0
     cameras: tuple[str, ...] = ("current",)
     takes_goal: bool = True
@@ -82,6 +87,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         options.checkpoint,
         preset=options.preset,
         seed=options.seed,
+        distribution=options.weights,
         projected=options.space == PROJECTED,
         lora_alpha=options.lora_alpha or None,
         encoder_weights=options.encoder_weights or None,
@@ -147,6 +153,7 @@ def _engine(weights: Weights, options: EncoderOptions, *, images: int) -> Engine
             images=images,
             bundle_dir=expand_store(options.bundle_dir) if options.bundle_dir else None,
             read_only=options.read_only,
+            tolerance=options.gate_tolerance,
         )
     except StoreError as error:
         # The reference needs no bundle: slow tokens are better than none, and everybody is told.

@@ -13,10 +13,15 @@ from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.presets import DEFAULT_PRESET, get_preset
 from omnivla_vision.network.projector import Projector, build_projector, projector_widths
 from omnivla_vision.network.random_weights import fill_random
+from omnivla_vision.network.realistic_weights import NO_ODDITIES, REALISTIC, Oddities, describe, fill_realistic
 from omnivla_vision.network.spec import Preset
 
 RANDOM = "random"
 CHECKPOINT = "checkpoint"
+# How random weights are distributed: benign, or with the outliers of real networks.
+PLAIN, REAL = "plain", "realistic"
+DISTRIBUTIONS = (PLAIN, REAL)
+ODDITIES = {PLAIN: NO_ODDITIES, REAL: REALISTIC}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,7 @@ def open_weights(
     *,
     preset: str = "",
     seed: int = 0,
+    distribution: str = PLAIN,
     projected: bool = False,
     lora_alpha: float | None = None,
     encoder_weights: str | Path | None = None,
@@ -57,6 +63,7 @@ def open_weights(
         checkpoint: as `load_checkpoint` takes it; empty or "random" for random weights.
         preset: which encoders; empty: what the checkpoint says, or the default with random weights.
         seed: of the random weights.
+        distribution: of the random weights, one of DISTRIBUTIONS.
         projected: whether the projector is needed too.
         lora_alpha: see `load_checkpoint`.
         encoder_weights: see `load_checkpoint`.
@@ -66,7 +73,9 @@ def open_weights(
         UnknownPresetError: no such preset.
     """
     if str(checkpoint) in ("", RANDOM):
-        return random_weights(get_preset(preset or DEFAULT_PRESET), seed=seed, projected=projected)
+        return random_weights(
+            get_preset(preset or DEFAULT_PRESET), seed=seed, oddities=ODDITIES[distribution], projected=projected
+        )
     loaded = load_checkpoint(
         checkpoint,
         preset=preset or None,
@@ -85,19 +94,28 @@ def open_weights(
     )
 
 
-def random_weights(preset: Preset, *, seed: int = 0, projected: bool = False) -> Weights:
-    """Seeded random weights, whose tokens mean nothing."""
+def random_weights(
+    preset: Preset, *, seed: int = 0, oddities: Oddities = NO_ODDITIES, projected: bool = False
+) -> Weights:
+    """Seeded random weights, whose tokens mean nothing.
+
+    Args:
+        preset: which encoders.
+        seed: of every tensor.
+        oddities: what of real networks they have; nothing by default.
+        projected: whether to make a projector too.
+    """
 
     def load() -> Backbone:
         backbone = build_backbone(preset)
-        fill_random(backbone, seed=seed)
+        fill_realistic(backbone, seed=seed, oddities=oddities)
         return backbone
 
     projector = None
     if projected:
         projector = build_projector(projector_widths(preset.width, len(preset.encoders)))
         fill_random(projector, seed=seed)
-    fingerprint = f"weights: random, seed {seed}, {preset.name}"
+    fingerprint = random_fingerprint(preset.name, seed=seed, oddities=oddities)
     return Weights(
         kind=RANDOM,
         preset=preset,
@@ -105,13 +123,22 @@ def random_weights(preset: Preset, *, seed: int = 0, projected: bool = False) ->
         backbone_fingerprint=fingerprint,
         load=load,
         projector=projector,
-        warnings=(announcement(seed),),
+        warnings=(announcement(seed, oddities),),
     )
 
 
-def announcement(seed: int) -> str:
+def random_fingerprint(preset: str, *, seed: int, oddities: Oddities) -> str:
+    """What random weights of a preset are made from."""
+    return f"weights: random, seed {seed}, {preset}{_with(oddities)}"
+
+
+def announcement(seed: int, oddities: Oddities = NO_ODDITIES) -> str:
     """What everybody must be told who uses random weights."""
     return (
-        f"RANDOM WEIGHTS (seed {seed}): no checkpoint is loaded, the tokens have the right shape and mean nothing. "
-        "Do not drive a robot with them."
+        f"RANDOM WEIGHTS (seed {seed}{_with(oddities)}): no checkpoint is loaded, the tokens have the right shape and "
+        "mean nothing. Do not drive a robot with them."
     )
+
+
+def _with(oddities: Oddities) -> str:
+    return "" if oddities == NO_ODDITIES else f", {describe(oddities)}"

@@ -30,7 +30,7 @@ ROOMS = {
     "transport": "errors resources",
     "checkpoint": "errors network",
     "weights": "checkpoint network",
-    "engine": "errors images network output_files process resources",
+    "engine": "errors images network output_files process resources tokens",
     "encoder": "engine errors goal images network tokens",
     "loading": "encoder engine errors network tokens weights",
     "live": "encoder goal images tokens",

@@ -22,7 +22,14 @@ FRAME_SIZE = (480, 640)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a worker does. `role` is "build", "engine", "reference" or "roof"; `depth` 0 means the preset's own."""
+    """What a worker does.
+
+    Attributes:
+        role: "build", "engine", "reference" or "roof".
+        depth: blocks per encoder; 0 means the preset's own.
+        weights: how the random weights are distributed. The reference has timm's own: its arithmetic takes as long
+            whatever the numbers.
+    """
 
     role: str
     preset: str
@@ -31,6 +38,7 @@ class Job:
     precision: str = ""
     images: int = 1
     seed: int = 0
+    weights: str = "plain"
     bundle_dir: str = ""
 
 
@@ -70,7 +78,7 @@ def _engine(job: Job) -> Started:
 
     started = _start(job, read_only=True)
     preset = started.spec.preset
-    facts = {"build_s": started.bundle.notes["build_s"], "parity": started.bundle.notes["parity"]}
+    facts = {name: started.bundle.notes[name] for name in ("build_s", "parity", "bfloat16")}
     facts["precision"] = started.engine.precision
     current, goal = _frames()
     if job.images == 1:
@@ -91,9 +99,9 @@ def _start(job: Job, *, read_only: bool) -> Any:
     from omnivla_vision.engine.base import EngineSpec
     from omnivla_vision.engine.start import forget_refusal, start
     from omnivla_vision.engine.store import BundleStore
-    from omnivla_vision.weights import random_weights
+    from omnivla_vision.weights import ODDITIES, random_weights
 
-    weights = random_weights(job_preset(job), seed=job.seed)
+    weights = random_weights(job_preset(job), seed=job.seed, oddities=ODDITIES[job.weights])
     spec = EngineSpec(preset=weights.preset, precision=job.precision, images=job.images)
     store = BundleStore(Path(job.bundle_dir), read_only=read_only)
     if not read_only:  # to measure is to try

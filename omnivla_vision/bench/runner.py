@@ -139,6 +139,7 @@ def run(plan: Plan, progress: Callable[[str, int, int], None]) -> dict[str, Any]
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "machine": machine.description(),
             "preset": preset.name,
+            "weights": plan.base.weights,
             "depth": [spec.depth for spec in preset.encoders],
             "gflop_per_image": round(per_image / 1e9, 1),
             "roof": {precision: round(rate / 1e9, 1) for precision, rate in roof.items()},
@@ -168,6 +169,7 @@ def _measure(job: Job, worker: Worker, reference: Worker | None, rounds: int) ->
         "load_s": round(worker.load_s, 2),
         "build_s": worker.facts["build_s"],
         "parity": {entry["encoder"]: entry for entry in worker.facts["parity"]},
+        "plain_bfloat16": {entry["encoder"]: entry for entry in worker.facts["bfloat16"]},
         "reference_ms": theirs,
     }
 

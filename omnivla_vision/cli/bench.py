@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from omnivla_vision.cli.options import add_distribution_option
 from omnivla_vision.cli.paths import path
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 
@@ -29,6 +30,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "product. Other programs disturb the measurement.",
     )
     parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="which encoders (%(default)s)")
+    add_distribution_option(parser)
     parser.add_argument("--depth", type=int, default=0, metavar="N", help="blocks per encoder (the preset's)")
     parser.add_argument("--engine", action="append", default=[], metavar="E", help="only this one; may be repeated")
     parser.add_argument("--precision", action="append", default=[], metavar="P", help="only this one; may be repeated")
@@ -61,7 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.engine:
         get_backend(name)  # an unknown one is an error now, not after a minute
     bundle_dir = (expand_store(arguments.bundle_dir) if arguments.bundle_dir else default_store()).absolute()
-    base = Job(role="engine", preset=arguments.preset, depth=arguments.depth, bundle_dir=str(bundle_dir))
+    base = Job(
+        role="engine",
+        preset=arguments.preset,
+        depth=arguments.depth,
+        weights=arguments.weights,
+        bundle_dir=str(bundle_dir),
+    )
     plan = Plan(
         base=base,
         engines=tuple(arguments.engine),
@@ -104,7 +112,8 @@ def _show(report: dict[str, Any]) -> None:
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
     roof = ", ".join(f"{precision} {rate:.0f}" for precision, rate in report["roof"].items())
-    console.print(Text(f"matrix roof, GFLOP/s: {roof}; {report['gflop_per_image']} GFLOP per image"))
+    console.print(Text(f"{report['weights']} random weights; {report['gflop_per_image']} GFLOP per image"))
+    console.print(Text(f"matrix roof, GFLOP/s: {roof}"))
     if report["reference"]:
         reference = report["reference"]
         console.print(Text(f"reference ({reference['path']}): {reference['latency_ms']['median']:.0f} ms"))

@@ -6,7 +6,13 @@ import argparse
 import logging
 from typing import TYPE_CHECKING
 
-from omnivla_vision.cli.options import ENGINES, PRECISIONS, add_checkpoint_options, add_seed_option
+from omnivla_vision.cli.options import (
+    ENGINES,
+    PRECISIONS,
+    add_checkpoint_options,
+    add_gate_option,
+    add_random_options,
+)
 from omnivla_vision.cli.paths import path
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or file of the weights, hub:NAME, or random")
     add_checkpoint_options(parser)
-    add_seed_option(parser)
+    add_random_options(parser)
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the network (%(default)s)")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="what it computes in (the engine's best here)"
@@ -36,6 +42,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "--entry", choices=("uint8", "stack"), default="uint8", help="pixels, or normalized stacks (%(default)s)"
     )
     parser.add_argument("--bundle-dir", type=path, metavar="DIR", help="where bundles are kept (the user's cache)")
+    add_gate_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -53,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.checkpoint,
         preset=arguments.preset,
         seed=arguments.seed,
+        distribution=arguments.weights,
         lora_alpha=arguments.lora_alpha or None,
         encoder_weights=arguments.encoder_weights or None,
     )
@@ -73,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             images=arguments.images,
             entry=arguments.entry,
             bundle_dir=bundle_dir,
+            tolerance=arguments.gate_tolerance,
         )
     print(f"{engine.name} in {engine.precision} is ready in {bundle_dir}")
     if engine.notice:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnivla_vision.cli.options import add_distribution_option
 from omnivla_vision.cli.paths import path
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 
@@ -30,6 +31,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "needed: the weights are random. Exit code 0 only if tokens came back and every frame is accounted for.",
     )
     parser.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="which encoders (%(default)s)")
+    add_distribution_option(parser)
     parser.add_argument("--seconds", type=_positive, metavar="N", help="how long to play (the whole drive, once)")
     parser.add_argument("--json", type=path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument(
@@ -44,5 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     from omnivla_vision.ros.drive.demo import run_demo
 
     return run_demo(
-        preset_name=arguments.preset, seconds=arguments.seconds, json_file=arguments.json, folder=arguments.out
+        preset_name=arguments.preset,
+        distribution=arguments.weights,
+        seconds=arguments.seconds,
+        json_file=arguments.json,
+        folder=arguments.out,
     )

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from omnivla_vision.cli.numbers import whole_positive
+from omnivla_vision.cli.numbers import tolerance, whole_positive
 
 if TYPE_CHECKING:
     from omnivla_vision.loading import EncoderOptions, LoadedEncoder
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Not imported from the engine package: that takes torch, which takes seconds, and --help should not.
 ENGINES = ("auto", "eager", "onednn", "inductor", "onnxruntime", "tensorrt")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "mixed", "int8")
+DISTRIBUTIONS = ("plain", "realistic")
 
 
 def add_checkpoint_options(parser: argparse._ActionsContainer, *, preset: str = "dinosiglip-224") -> None:
@@ -43,13 +44,35 @@ def add_max_pixels_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_seed_option(parser: argparse._ActionsContainer) -> None:
-    """Declare --seed."""
+def add_random_options(parser: argparse._ActionsContainer) -> None:
+    """Declare --seed and --weights, of random weights."""
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random weights (%(default)s)")
+    add_distribution_option(parser)
+
+
+def add_distribution_option(parser: argparse._ActionsContainer) -> None:
+    """Declare --weights."""
+    parser.add_argument(
+        "--weights",
+        choices=DISTRIBUTIONS,
+        default=DISTRIBUTIONS[0],
+        help="random weights: benign, or with the outliers of real networks; no meaning in either (%(default)s)",
+    )
+
+
+def add_gate_option(parser: argparse._ActionsContainer) -> None:
+    """Declare --gate-tolerance."""
+    parser.add_argument(
+        "--gate-tolerance",
+        type=tolerance,
+        default=1.0,
+        metavar="X",
+        help="accept engines up to X times the gate's limits, if you have measured your own task (%(default)s)",
+    )
 
 
 def add_engine_options(parser: argparse._ActionsContainer, *, engine: str = "auto") -> None:
-    """Declare --engine, --precision, --bundle-dir, --read-only and --threads."""
+    """Declare --engine, --precision, --bundle-dir, --read-only, --threads and --gate-tolerance."""
     parser.add_argument("--engine", choices=ENGINES, default=engine, help="what runs the network (%(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="what it computes in (%(default)s)")
     parser.add_argument("--bundle-dir", default="", metavar="DIR", help="where engines are kept (the user's cache)")
@@ -57,15 +80,16 @@ def add_engine_options(parser: argparse._ActionsContainer, *, engine: str = "aut
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="CPU threads of the network (as torch decides)"
     )
+    add_gate_option(parser)
 
 
 def add_weights_options(parser: argparse._ActionsContainer, *, preset: str = "dinosiglip-224") -> None:
-    """Declare --checkpoint, and --seed of the random weights of `preset` that take its place."""
+    """Declare --checkpoint, and the options of the random weights of `preset` that take its place."""
     parser.add_argument(
         "--checkpoint", default="", metavar="C", help="folder or file of the weights, or hub:NAME (random weights)"
     )
     add_checkpoint_options(parser, preset=preset)
-    add_seed_option(parser)
+    add_random_options(parser)
 
 
 def add_encoder_options(parser: argparse._ActionsContainer, *, engine: str = "auto") -> None:
@@ -88,7 +112,9 @@ def encoder_options(arguments: argparse.Namespace) -> EncoderOptions:
 def node_parameters(arguments: argparse.Namespace) -> dict[str, object]:
     """The same as parameters of a node with one camera."""
     options = asdict(encoder_options(arguments))
-    return {name: value for name, value in options.items() if name != "cameras"}
+    del options["cameras"]
+    options["gate.tolerance"] = options.pop("gate_tolerance")  # the parameter has a group of its own
+    return options
 
 
 def load(arguments: argparse.Namespace) -> LoadedEncoder:

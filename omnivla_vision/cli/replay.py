@@ -59,7 +59,7 @@ def _add_encoder(group: Any) -> None:
 def _add_gate(group: Any) -> None:
     group.add_argument("--save-baseline", type=path, metavar="FILE", help="keep what was computed")
     group.add_argument("--against", type=path, metavar="FILE", help="compare with a baseline")
-    group.add_argument("--min-cosine", type=float, metavar="C", help="least cosine to the baseline (0.9999)")
+    group.add_argument("--min-cosine", type=float, metavar="C", help="least cosine of a token to its own (0.9999)")
     group.add_argument("--max-relative-l2", type=positive, metavar="L", help="largest relative L2 distance (0.002)")
     group.add_argument("--max-norm-change", type=positive, metavar="N", help="largest relative change (0.003)")
     group.add_argument(

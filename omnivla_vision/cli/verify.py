@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from omnivla_vision.cli.options import add_gate_option
 from omnivla_vision.cli.paths import path
 
 if TYPE_CHECKING:
@@ -17,24 +18,26 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "verify",
         help="check an engine bundle and its engine's tokens",
         description="Check a bundle's ownership, checksums and origin, start its engine, and compare its tokens with "
-        "the reference tokens in it, on all the fixed images. Exit code 0 only if everything holds.",
+        "the reference tokens in it, on all the fixed images. Shown are the distances, their limits, and what plain "
+        "torch loses in bfloat16, of which the limits are multiples. Exit code 0 only if everything holds.",
     )
     parser.add_argument("bundle", type=path, metavar="BUNDLE", help="the bundle's folder")
+    add_gate_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify and report."""
     # Here and not above: torch takes seconds to import, and --help should not.
-    from omnivla_vision.engine.parity import LIMITS
     from omnivla_vision.engine.start import verify
+    from omnivla_vision.tokens.difference import numbers
 
-    started, results = verify(arguments.bundle)
-    limits = LIMITS[started.spec.precision]
+    started = verify(arguments.bundle, tolerance=arguments.gate_tolerance)
     print(f"{arguments.bundle}: whole, and of this machine; {started.engine.name} in {started.engine.precision}")
-    for result in results:
-        print(f"  {result}")
-    print(
-        f"  limits: token cosine min {limits.cosine_min} mean {limits.cosine_mean}, relative L2 {limits.relative_l2:g}"
-    )
+    for result, bfloat16 in zip(started.results, started.reference.bfloat16, strict=True):
+        print(f"  {result.difference}")
+        print(f"    limits: {numbers(result.limits)}")
+        print(f"    plain torch in bfloat16: {numbers(bfloat16)}")
+    if started.accepted:
+        print(started.accepted)
     return 0

@@ -19,7 +19,8 @@ from typing import Any
 
 from omnivla_vision.engine.base import EngineError
 
-FORMAT = 1
+# 2: the reference's channels and bfloat16's loss lie beside its tokens.
+FORMAT = 2
 MANIFEST = "manifest.json"
 MANIFEST_SUM = "manifest.sha256"
 CHUNK = 1 << 20
@@ -98,7 +99,10 @@ def check(folder: Path, key: Mapping[str, Any] | None = None) -> Bundle:
         raise DamagedBundleError(f"{folder / MANIFEST} is not what {MANIFEST_SUM} says; build the bundle anew")
     content = json.loads(manifest)
     if content.get("format") != FORMAT:
-        raise StaleBundleError(f"{folder}: found format {content.get('format')}, expected {FORMAT}; build it anew")
+        raise StaleBundleError(
+            f"{folder}: found a bundle of format {content.get('format')}, built by another version of omnivla_vision; "
+            f"expected format {FORMAT}; build it anew"
+        )
     if key is not None and _canonical(content["key"]) != _canonical(key):
         raise StaleBundleError(f"{folder} was built for {_difference(content['key'], key)}; build it anew")
     names = {path.name for path in folder.iterdir()} - {MANIFEST, MANIFEST_SUM}

@@ -33,7 +33,7 @@ RETRY = "omnivla-vision build --retry"
 # space may be over.
 _KINDS: dict[str, type[EngineError]] = {kind.__name__: kind for kind in (ParityError, EngineFailedError)}
 # Parts of a key that are not what was asked for, but what was at hand for it: a new refusal takes the place of others.
-_VERSIONS = ("graph_version", "versions", "parity_images")
+_VERSIONS = ("graph_version", "gate_version", "versions", "parity_images")
 _MACHINE_VERSIONS = ("driver", "l4t")
 
 
@@ -157,7 +157,7 @@ class Refusals:
             "key": dict(key),
             "kind": next(name for name, kind in _KINDS.items() if isinstance(error, kind)),
             "reason": str(error),
-            "figures": [asdict(result) for result in getattr(error, "results", ())],
+            "figures": [asdict(result.difference) for result in getattr(error, "results", ())],
             "tolerance": tolerance,
             "date": datetime.now().astimezone().isoformat(timespec="seconds"),
             "took_s": round(took_s, 2),

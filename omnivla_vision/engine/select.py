@@ -61,11 +61,13 @@ def build_engine(
         entry: "uint8" normalizes inside the graph, "stack" takes what `Preprocessor` returns.
         bundle_dir: where bundles are kept; `default_store()` if None.
         read_only: use a bundle that is there; build nothing.
-        tolerance: multiple of the gate's limits; what was refused with a smaller one is tried again.
+        tolerance: how many times the gate's limits are accepted; above 1 is for those who have measured their own task.
+            What was refused with a smaller one is tried again.
         retry: forget what the engine, or every engine that `auto` would try, was refused for.
 
     Returns:
-        An engine that passed the gate. Its `notice` says what `auto` could not have, and why.
+        An engine that passed the gate. Its `notice` says what `auto` could not have, and why, and what `tolerance` let
+        through.
 
     Raises:
         UnknownEngineError: no such engine or precision.
@@ -90,7 +92,7 @@ def build_engine(
     for name, spec, reason in plan:
         chosen = spec.precision
         try:
-            started = start(backbone, spec, name, fingerprint, store, tolerance=tolerance).engine
+            started = start(backbone, spec, name, fingerprint, store, tolerance=tolerance)
         except EngineError as error:
             if engine != AUTO:
                 raise
@@ -99,9 +101,9 @@ def build_engine(
             last = error
             continue
         logger.info("engine %s in %s: %s", name, chosen, reason)
-        if refused:
-            started.notice = f"{name} in {chosen} instead of " + "; instead of ".join(refused)
-        return started
+        instead = f"{name} in {chosen} instead of " + "; instead of ".join(refused) if refused else ""
+        started.engine.notice = "; ".join(filter(None, [started.accepted, instead]))
+        return started.engine
     if isinstance(last, StoreError):
         raise last
     raise EngineUnavailableError("no engine can run here: " + "; ".join(refused))

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from omnivla_vision.engine import machine, parity
 from omnivla_vision.engine.base import (
@@ -30,7 +28,10 @@ from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.fit import require_disk, require_memory
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import GRAPH_VERSION
-from omnivla_vision.engine.parity import EncoderParity
+from omnivla_vision.engine.limits import GATE_VERSION
+from omnivla_vision.engine.parity import Judged
+from omnivla_vision.engine.parity_images import ALL_IMAGES, START_IMAGES, parity_images_id
+from omnivla_vision.engine.reference import Reference, compute_reference
 from omnivla_vision.engine.refusals import Refusals
 from omnivla_vision.engine.store import BundleStore
 from omnivla_vision.engine.store_folder import DISK_FULL, StoreError, keeping
@@ -40,7 +41,6 @@ from omnivla_vision.network.presets import Preset
 logger = logging.getLogger(__name__)
 
 ENGINES = ("eager", "onednn", "inductor", "onnxruntime", "tensorrt")
-REFERENCE = "reference.safetensors"
 
 
 def get_backend(name: str) -> Backend:
@@ -56,11 +56,23 @@ def get_backend(name: str) -> Backend:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """An engine that passed the gate, what it was built for, and the bundle that it came from."""
+    """An engine that passed the gate.
+
+    Attributes:
+        engine: it.
+        spec: what it was built for.
+        bundle: what it came from.
+        reference: what it was compared with.
+        results: what was measured on this start, one per encoder.
+        accepted: what a tolerance above 1 let through, in a sentence; empty if nothing.
+    """
 
     engine: Engine
     spec: EngineSpec
     bundle: Bundle
+    reference: Reference
+    results: tuple[Judged, ...]
+    accepted: str
 
 
 def start(
@@ -72,7 +84,7 @@ def start(
     *,
     tolerance: float = 1.0,
 ) -> Started:
-    """Start one engine from its bundle, which is built first if there is none.
+    """Start one engine from its bundle, which is built first if there is none; the arguments are `build_engine`'s.
 
     What it is refused for is remembered in the store, and raised at once the next time.
 
@@ -106,13 +118,18 @@ def start(
         logger.info("%s: comparing with the reference", name)
         with _failures(name, spec, "started"):
             built = backend.load(folder, spec)
-        measured = parity.check(built, spec, reference)
-        save_file({"tokens": reference}, folder / REFERENCE)
-        return {"build_s": round(time.perf_counter() - started, 2), "parity": [asdict(result) for result in measured]}
+        measured = parity.check(built, spec, reference, ALL_IMAGES, tolerance=tolerance)
+        reference.save(folder)
+        return {
+            "build_s": round(time.perf_counter() - started, 2),
+            "parity": [asdict(result.difference) for result in measured],
+            "limits": [asdict(result.limits) for result in measured],
+            "bfloat16": [asdict(entry) for entry in reference.bfloat16],
+        }
 
     bundle = store.get(key, build)
     with refusals.remembering(key, tolerance):
-        started = _load(backend, spec, bundle, parity.START_IMAGES)[0]
+        started = _load(backend, spec, bundle, START_IMAGES, tolerance)
     if store.writable:
         with suppress(StoreError):
             refusals.forget(key)
@@ -141,14 +158,14 @@ def start_reference(backbone: Callable[[], Backbone], preset: Preset) -> Engine:
     network = backbone()
     if not torch.cuda.is_available():
         return EagerEngine(network)
-    reference = parity.reference_tokens(network)
+    reference = compute_reference(network)
     spec = EngineSpec(preset=preset, precision="float32", entry="stack")
     engine = EagerEngine(network.to("cuda"), spec)
-    parity.check(engine, spec, reference, parity.START_IMAGES)
+    parity.check(engine, spec, reference, START_IMAGES)
     return engine
 
 
-def verify(folder: Path) -> tuple[Started, tuple[EncoderParity, ...]]:
+def verify(folder: Path, *, tolerance: float = 1.0) -> Started:
     """Check a bundle in every way there is, and run its engine on all the fixed images.
 
     Raises:
@@ -162,25 +179,31 @@ def verify(folder: Path) -> tuple[Started, tuple[EncoderParity, ...]]:
     spec = EngineSpec(
         preset=_rebuild(Preset, key["preset"]), precision=key["precision"], images=key["images"], entry=key["entry"]
     )
-    return _load(backend, spec, check(folder, bundle_key(backend, spec, key["weights"])), None)
+    return _load(backend, spec, check(folder, bundle_key(backend, spec, key["weights"])), ALL_IMAGES, tolerance)
 
 
-def _load(
-    backend: Backend, spec: EngineSpec, bundle: Bundle, images: tuple[int, ...] | None
-) -> tuple[Started, tuple[EncoderParity, ...]]:
+def _load(backend: Backend, spec: EngineSpec, bundle: Bundle, images: tuple[int, ...], tolerance: float) -> Started:
     """Start a checked bundle's engine and let it through the gate."""
     with _failures(backend.NAME, spec, "started"):
         engine = backend.load(bundle.path, spec)
-    results = parity.check(engine, spec, load_file(bundle.path / REFERENCE)["tokens"], images)
-    return Started(engine=engine, spec=spec, bundle=bundle), results
+    reference = Reference.load(bundle.path)
+    results = parity.check(engine, spec, reference, images, tolerance=tolerance)
+    return Started(
+        engine=engine,
+        spec=spec,
+        bundle=bundle,
+        reference=reference,
+        results=results,
+        accepted=parity.accepted(results, tolerance),
+    )
 
 
-def _reference(backbone: Backbone, fingerprint: str, store: BundleStore) -> Tensor:
-    """The reference tokens of these weights, which bundles of several engines share: computed once, kept in each."""
+def _reference(backbone: Backbone, fingerprint: str, store: BundleStore) -> Reference:
+    """The reference of these weights, which bundles of several engines share: computed once, kept in each."""
 
     def build(folder: Path) -> dict[str, Any]:
         logger.info("computing the reference tokens")
-        save_file({"tokens": parity.reference_tokens(backbone)}, folder / REFERENCE)
+        compute_reference(backbone).save(folder)
         return {}
 
     key = {
@@ -191,9 +214,9 @@ def _reference(backbone: Backbone, fingerprint: str, store: BundleStore) -> Tens
         "precision": "float32",
         "versions": {"torch": torch.__version__},
         "machine": machine.facts(),
-        "parity_images": parity.parity_images_id(),
+        "parity_images": parity_images_id(),
     }
-    return load_file(store.get(key, build).path / REFERENCE)["tokens"]
+    return Reference.load(store.get(key, build).path)
 
 
 def require(backend: Backend, precision: str) -> None:
@@ -224,7 +247,8 @@ def bundle_key(backend: Backend, spec: EngineSpec, fingerprint: str) -> dict[str
         "entry": spec.entry,
         "versions": backend.versions(),
         "machine": machine.facts(),
-        "parity_images": parity.parity_images_id(),
+        "parity_images": parity_images_id(),
+        "gate_version": GATE_VERSION,
     }
 
 

@@ -49,6 +49,7 @@ class Oddities:
     layer_scale_decades: float = 0.0
 
 
+NO_ODDITIES = Oddities()
 # What `--weights realistic` means: the middle of what is reported, all at once.
 REALISTIC = Oddities(norm_factor=20.0, massive=300.0, hidden_factor=10.0, layer_scale_decades=5.0)
 MASSIVE_PATCHES = 3
@@ -127,5 +128,5 @@ class _Encoder:
 
 def describe(oddities: Oddities) -> str:
     """The strengths that are not the plain ones, for a fingerprint."""
-    plain = asdict(Oddities())
+    plain = asdict(NO_ODDITIES)
     return ", ".join(f"{name} {value}" for name, value in asdict(oddities).items() if value != plain[name]) or "plain"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,15 @@ from omnivla_vision.errors import VisionError
 from omnivla_vision.output_files import write
 from omnivla_vision.replay.measure import EncodedFrame, Features, Segment, mean_norm
 from omnivla_vision.replay.sampling import EvenlySpaced
+from omnivla_vision.tokens.channels import Channels
 from omnivla_vision.tokens.provenance import Provenance
 
-FORMAT = "omnivla_vision replay baseline 1"
+# 2: measured in standardized channels, whose statistics are in the file.
+FORMAT = "omnivla_vision replay baseline 2"
 # Tokens are kept of so many frames at most, and so many of each: 4 MB for OmniVLA's pair.
 SAMPLED_FRAMES = 128
 SAMPLED_TOKENS = 4
+_STATISTICS = tuple(entry.name for entry in fields(Channels))
 
 
 class BaselineError(VisionError):
@@ -36,7 +39,9 @@ class Baseline:
         encoders: names and widths of the encoders, in the order of the columns.
         names: one per view: "frame 12", "goal 0".
         stamps_ns: int64 [views].
-        norms: float32 [views, encoders], the mean length of a view's tokens.
+        channels: the encoders' channels in the first view, by which everything is measured: a massive channel would
+            hide all others.
+        norms: float32 [views, encoders], the mean length of a view's standardized tokens.
         rows: int64 [tokens], which tokens were sampled.
         samples: view -> float32 [tokens, width].
     """
@@ -45,6 +50,7 @@ class Baseline:
     encoders: dict[str, int]
     names: tuple[str, ...]
     stamps_ns: NDArray[np.int64]
+    channels: tuple[Channels, ...]
     norms: NDArray[np.float32]
     rows: NDArray[np.int64]
     samples: dict[int, NDArray[np.float32]]
@@ -61,6 +67,7 @@ class Baseline:
             "rows": self.rows,
             "sampled": np.array(list(self.samples), np.int64),
             "samples": np.stack(list(self.samples.values())),
+            **{name: np.concatenate([getattr(entry, name) for entry in self.channels]) for name in _STATISTICS},
         }
         metadata = {
             "format": FORMAT,
@@ -85,14 +92,21 @@ class Baseline:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise BaselineError(
-                        f"found {path} with format {metadata.get('format')!r}; expected {FORMAT!r}; save it again"
+                        f"found {path} with format {metadata.get('format')!r}, which another version measured in another "
+                        f"way; expected {FORMAT!r}; save it again with --save-baseline"
                     )
+                ends = np.cumsum(list(json.loads(metadata["encoders"]).values()))[:-1]
+                statistics = [np.split(file.get_tensor(name), ends) for name in _STATISTICS]
                 samples = dict(zip(file.get_tensor("sampled").tolist(), file.get_tensor("samples"), strict=True))
                 return cls(
                     provenance=Provenance(**json.loads(metadata["provenance"])),
                     encoders=json.loads(metadata["encoders"]),
                     names=tuple(json.loads(metadata["names"])),
                     stamps_ns=file.get_tensor("stamps_ns"),
+                    channels=tuple(
+                        Channels(**dict(zip(_STATISTICS, parts, strict=True)))
+                        for parts in zip(*statistics, strict=True)
+                    ),
                     norms=file.get_tensor("norms"),
                     rows=file.get_tensor("rows"),
                     samples=samples,
@@ -106,12 +120,15 @@ class BaselineBuilder:
 
     Args:
         segments: the encoders' columns.
-        keep: views of which tokens are needed, beside the evenly spaced ones.
+        then: the baseline that it will be compared with: its tokens are kept too, and its channels measured by.
     """
 
-    def __init__(self, segments: tuple[Segment, ...], *, keep: frozenset[int] = frozenset()) -> None:
+    def __init__(self, segments: tuple[Segment, ...], *, then: Baseline | None = None) -> None:
         self._segments = segments
-        self._keep = keep
+        self._keep = frozenset(then.samples if then is not None else ())
+        # Of other encoders nothing can be compared: refused when it comes to that.
+        same = then is not None and then.encoders == _widths(segments)
+        self._channels = then.channels if then is not None and same else ()
         self._names: list[str] = []
         self._stamps: list[int] = []
         self._norms: list[list[float]] = []
@@ -139,9 +156,10 @@ class BaselineBuilder:
             raise BaselineError("found no frame with tokens; expected at least one to make a baseline of")
         return Baseline(
             provenance=provenance,
-            encoders={s.name: s.columns.stop - s.columns.start for s in self._segments},
+            encoders=_widths(self._segments),
             names=tuple(self._names),
             stamps_ns=np.array(self._stamps, np.int64),
+            channels=self._channels,
             norms=np.array(self._norms, np.float32),
             rows=self._rows,
             samples=dict(sorted({**self._spaced.kept, **self._kept}.items())),
@@ -150,11 +168,21 @@ class BaselineBuilder:
     def _add(self, name: str, stamp_ns: int, tokens: Features) -> None:
         view = len(self._names)
         if not view:  # spread over the image
+            self._channels = self._channels or tuple(Channels.of(tokens[:, s.columns]) for s in self._segments)
             self._rows = np.linspace(0, len(tokens) - 1, SAMPLED_TOKENS + 2).round().astype(np.int64)[1:-1]
         self._names.append(name)
         self._stamps.append(stamp_ns)
-        self._norms.append([mean_norm(tokens[:, s.columns]) for s in self._segments])
+        self._norms.append(
+            [
+                mean_norm(channels.standardize(tokens[:, s.columns]))
+                for s, channels in zip(self._segments, self._channels, strict=True)
+            ]
+        )
         sample = tokens[self._rows].astype(np.float32)
         self._spaced.add(view, sample)
         if view in self._keep:
             self._kept[view] = sample
+
+
+def _widths(segments: tuple[Segment, ...]) -> dict[str, int]:
+    return {s.name: s.columns.stop - s.columns.start for s in segments}

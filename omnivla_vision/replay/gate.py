@@ -1,4 +1,4 @@
-"""The regression gate: tokens of today against a baseline, with limits."""
+"""The regression gate: tokens of today against a baseline, with limits, measured as an engine's are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.replay.baseline import Baseline
+from omnivla_vision.tokens.channels import Channels
+from omnivla_vision.tokens.difference import difference
 
 # The worst views that are named.
 NAMED = 5
@@ -32,7 +34,10 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewDifference:
-    """One view through one encoder; cosine and relative L2 are None where the baseline kept no tokens of it."""
+    """One view through one encoder, in the baseline's standardized channels.
+
+    `cosine` is the worst token's; it and relative L2 are None where the baseline kept no tokens of the view.
+    """
 
     view: str
     encoder: str
@@ -88,8 +93,9 @@ def compare(now: Baseline, then: Baseline, limits: Limits, *, allow_different: b
             pair = None
             if view in then.samples:
                 pair = now.samples[view][:, columns], then.samples[view][:, columns]
+            channels = then.channels[number]
             norm_change = abs(float(now.norms[view, number] / then.norms[view, number]) - 1)
-            differences.append(_difference(name, encoder, norm_change, pair, limits))
+            differences.append(_difference(name, encoder, channels, norm_change, pair, limits))
     differences.sort(key=lambda difference: -difference.excess)
     failed = {difference.view for difference in differences if difference.excess > 1}
     return Verdict(
@@ -98,14 +104,19 @@ def compare(now: Baseline, then: Baseline, limits: Limits, *, allow_different: b
 
 
 def _difference(
-    view: str, encoder: str, norm_change: float, pair: tuple[np.ndarray, np.ndarray] | None, limits: Limits
+    view: str,
+    encoder: str,
+    channels: Channels,
+    norm_change: float,
+    pair: tuple[np.ndarray, np.ndarray] | None,
+    limits: Limits,
 ) -> ViewDifference:
     cosine = relative_l2 = None
     excesses = [norm_change / limits.max_norm_change]
     if pair is not None:
-        now, then = (tokens.astype(np.float64).ravel() for tokens in pair)
-        cosine = float(now @ then / (np.linalg.norm(now) * np.linalg.norm(then)))
-        relative_l2 = float(np.linalg.norm(now - then) / np.linalg.norm(then))
+        now, then = (tokens[None] for tokens in pair)
+        measured = difference(encoder, now, then, channels)
+        cosine, relative_l2 = measured.cosine_min, measured.relative_l2
         excesses += [relative_l2 / limits.max_relative_l2, (1 - cosine) / (1 - limits.min_cosine)]
     # NaN compares as smaller than any limit, and must not pass for that.
     excess = max(excesses) if np.isfinite(excesses).all() else np.inf

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.replay.sampling import EvenlySpaced
+from omnivla_vision.tokens.channels import Channels, Doubles
+from omnivla_vision.tokens.difference import cosine
 
 Features = NDArray[np.floating]
 # How many frames the report shows as pictures.
@@ -64,7 +66,10 @@ def segments(names: Sequence[str], widths: Sequence[int]) -> tuple[Segment, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class FrameRow:
-    """The numbers of one frame; `norms` and `goal_cosines` are per encoder, the latter empty without a goal."""
+    """The numbers of one frame; `norms` and `goal_cosines` are per encoder, the latter empty without a goal.
+
+    The cosines are in channels standardized over the goal's patches: a massive channel would make all views alike.
+    """
 
     index: int
     stamp_ns: int
@@ -98,6 +103,7 @@ class Measurements:
         self._segments = segments
         self._digest = hashlib.sha256()
         self._goal_id = ""
+        self._goal: list[tuple[Channels, Doubles]] = []
 
     @property
     def sha256(self) -> str:
@@ -109,6 +115,7 @@ class Measurements:
         self._digest.update(np.ascontiguousarray(frame.current).data)
         if frame.goal is not None and frame.goal_id != self._goal_id:
             self._digest.update(np.ascontiguousarray(frame.goal).data)
+            self._goal = [_standardized(frame.goal[:, s.columns]) for s in self._segments]
         self._goal_id = frame.goal_id
         self.rows.append(
             FrameRow(
@@ -121,7 +128,8 @@ class Measurements:
                 goal_cosines={}
                 if frame.goal is None
                 else {
-                    s.name: mean_cosine(frame.current[:, s.columns], frame.goal[:, s.columns]) for s in self._segments
+                    s.name: float(cosine(channels.standardize(frame.current[:, s.columns]), goal).mean())
+                    for s, (channels, goal) in zip(self._segments, self._goal, strict=True)
                 },
             )
         )
@@ -137,8 +145,7 @@ def mean_norm(tokens: Features) -> float:
     return float(np.linalg.norm(tokens.astype(np.float32, copy=False), axis=1).mean())
 
 
-def mean_cosine(a: Features, b: Features) -> float:
-    """Mean over the patches of the cosine between the tokens at the same place: 1 where two views coincide."""
-    a, b = a.astype(np.float32, copy=False), b.astype(np.float32, copy=False)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float((np.einsum("ij,ij->i", a, b) / np.maximum(lengths, 1e-12)).mean())
+def _standardized(goal: Features) -> tuple[Channels, Doubles]:
+    """A goal's channels, and its patches in them."""
+    channels = Channels.of(goal)
+    return channels, channels.standardize(goal)

@@ -116,7 +116,7 @@ def run_exact(options: Options, encoder: VisionEncoder) -> int:
     then = None if options.against is None else Baseline.load(options.against)
     specs = encoder.preset.encoders
     columns = segments([spec.name for spec in specs], [spec.width for spec in specs])
-    builder = BaselineBuilder(columns, keep=frozenset(then.samples if then is not None else ()))
+    builder = BaselineBuilder(columns, then=then)
     if not options.no_tokens:
         # tokens.mcap holds float16; the images come on top.
         token_bytes = 2 * encoder.layout.rows * encoder.layout.width

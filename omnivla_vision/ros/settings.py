@@ -13,6 +13,7 @@ from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 from omnivla_vision.tokens.layout import FUSED, SPACES
 from omnivla_vision.tokens.packing import DTYPES
+from omnivla_vision.weights import DISTRIBUTIONS, PLAIN
 
 LATCHED, APPROXIMATE, EXACT = "latched", "approximate", "exact"
 RAW, COMPRESSED = "raw", "compressed"
@@ -68,6 +69,9 @@ class VisionParameters:
         "", f"Which encoders; empty: as the checkpoint says, {DEFAULT_PRESET} without one.", check=_check_preset
     )
     seed: int = _parameter(0, "Seed of the random weights.", minimum=0, maximum=2**31 - 1)
+    weights: str = _parameter(
+        PLAIN, "Random weights: benign, or with the outliers of real networks.", choices=DISTRIBUTIONS
+    )
     space: str = _parameter(FUSED, "fused: the encoders' features; projected: behind the projector.", choices=SPACES)
     lora_alpha: float = _parameter(
         0.0, "Alpha of unmerged LoRA weights without an adapter_config.json; 0 for none.", minimum=0.0, maximum=4096.0
@@ -79,6 +83,13 @@ class VisionParameters:
     precision: str = _parameter("auto", "What it computes in.", choices=("auto", *PRECISIONS))
     bundle_dir: str = _parameter("", "Where built engines are kept; empty for the user's cache.")
     read_only: bool = _parameter(False, "Use engines that are built; build none.")
+    gate_tolerance: float = _parameter(
+        1.0,
+        "Accept engines up to so many times the gate's limits; above 1 only if you have measured your own task.",
+        name="gate.tolerance",
+        minimum=1.0,
+        maximum=100.0,
+    )
     threads: int = _parameter(0, "CPU threads for the network; 0 lets torch decide.", minimum=0, maximum=256)
 
     cameras: tuple[str, ...] = _parameter(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
 from omnivla_vision.output_files import write
+from omnivla_vision.tokens.channels import Channels
 
 Image = NDArray[np.uint8]
 Features = NDArray[np.floating]
@@ -59,6 +60,8 @@ class PcaBasis:
 def goal_similarity(current: Features, goal: Features) -> NDArray[np.float32]:
     """How well each current patch is matched somewhere in the goal.
 
+    In channels standardized over the goal's patches: with a massive channel, raw patches are all alike.
+
     Args:
         current: [tokens, width] patch features.
         goal: [tokens, width] patch features of the goal.
@@ -66,7 +69,8 @@ def goal_similarity(current: Features, goal: Features) -> NDArray[np.float32]:
     Returns:
         float32 [tokens]: the cosine of each current patch to its best goal patch, -1 to 1.
     """
-    cosines = _unit(current) @ _unit(goal).T
+    channels = Channels.of(goal)
+    cosines = _unit(channels.standardize(current)) @ _unit(channels.standardize(goal)).T
     return np.asarray(cosines.max(axis=1), dtype=np.float32)
 
 

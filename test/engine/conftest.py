@@ -11,8 +11,7 @@ from omnivla_vision.network.presets import Preset
 from test.presets import shallow
 
 if TYPE_CHECKING:  # without torch, the tests are skipped
-    import torch
-
+    from omnivla_vision.engine.reference import Reference
     from omnivla_vision.network.backbone import Backbone
 
 FINGERPRINT = "random, seed 0"
@@ -39,10 +38,10 @@ def backbone(preset: Preset) -> Backbone:
 
 
 @pytest.fixture(scope="session")
-def reference(backbone: Backbone) -> torch.Tensor:
-    from omnivla_vision.engine import parity
+def reference(backbone: Backbone) -> Reference:
+    from omnivla_vision.engine.reference import compute_reference
 
-    return parity.reference_tokens(backbone)
+    return compute_reference(backbone)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from omnivla_vision.engine import parity
 from omnivla_vision.engine.base import EngineSpec
 from omnivla_vision.engine.fold import fold, folded_shell
 from omnivla_vision.engine.graph import Graph, typed_graph
+from omnivla_vision.engine.parity_images import batches
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import Preset
 
@@ -26,7 +26,7 @@ def graph_in(backbone: Backbone, precision: str, *, spelled: bool = False) -> Gr
 def run(graph: Graph, images: tuple[int, ...] = (0,)) -> torch.Tensor:
     spec = EngineSpec(preset=graph.backbone.preset, precision="mixed")
     with torch.no_grad():
-        return torch.cat([graph(*batch) for batch in parity.batches(spec, images)])
+        return torch.cat([graph(*batch) for batch in batches(spec, images)])
 
 
 class Dtypes(TorchDispatchMode):

@@ -15,11 +15,12 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.engine import eager, machine, onnxruntime, parity, select, start
+from omnivla_vision.engine import eager, machine, onnxruntime, reference, select, start
 from omnivla_vision.engine.base import Engine, EngineFailedError, EngineSpec, EngineUnavailableError
 from omnivla_vision.engine.bundle import BundleError
 from omnivla_vision.engine.fit import NotEnoughMemoryError
 from omnivla_vision.engine.parity import ParityError
+from omnivla_vision.engine.parity_images import parity_images
 from omnivla_vision.engine.passing import is_passing
 from omnivla_vision.engine.refusals import REFUSED, Refusals
 from omnivla_vision.engine.select import build_engine
@@ -64,9 +65,10 @@ def build(backbone: Backbone, preset: Preset, store: Path) -> Build:
 @pytest.fixture(autouse=True)
 def one_image(monkeypatch: Patch) -> None:
     """What the gate sees is not the point here, and all its images would be most of the time."""
-    (first, *_) = parity.parity_images()
-    monkeypatch.setattr(parity, "parity_images", lambda: (first,))
-    monkeypatch.setattr(parity, "START_IMAGES", (0,))
+    (first, *_) = parity_images()
+    monkeypatch.setattr(reference, "parity_images", lambda: (first,))
+    monkeypatch.setattr(start, "ALL_IMAGES", (0,))
+    monkeypatch.setattr(start, "START_IMAGES", (0,))
 
 
 class Failing:

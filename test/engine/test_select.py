@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.engine import eager, machine, onednn, onnxruntime, parity, select, tensorrt
+from omnivla_vision.engine import eager, machine, onednn, onnxruntime, select, tensorrt
 from omnivla_vision.engine.base import (
     Engine,
     EngineFailedError,
@@ -24,6 +24,7 @@ from omnivla_vision.engine.bundle import StaleBundleError
 from omnivla_vision.engine.fit import NotEnoughMemoryError
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.parity import ParityError
+from omnivla_vision.engine.parity_images import parity_images
 from omnivla_vision.engine.select import build_engine
 from omnivla_vision.engine.start import verify
 from omnivla_vision.images.preprocess import Preprocessor
@@ -140,9 +141,9 @@ def test_a_build_that_cannot_fit_is_refused_with_the_numbers(build, monkeypatch:
 def test_verify_takes_a_bundle_for_what_it_says_it_is(build, preset: Preset, store: Path) -> None:
     build("eager", "float32")
     (bundle,) = store.glob("small-eager-*")
-    started, results = verify(bundle)
+    started = verify(bundle)
     assert started.spec == EngineSpec(preset=preset, precision="float32")
-    assert [result.encoder for result in results] == ["dinov2", "siglip"]
+    assert [result.difference.encoder for result in started.results] == ["dinov2", "siglip"]
 
 
 def test_a_bundle_of_another_machine_is_stale(build, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
@@ -163,9 +164,9 @@ def test_unknown_names(build) -> None:
 def test_the_gate_stands_at_every_start(build, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle whose files are whole, on a machine that computes something else with them."""
     build("eager", "float32")
-    original = parity.Preprocessor.pixels
+    original = Preprocessor.pixels
     monkeypatch.setattr(
-        parity.Preprocessor, "pixels", lambda self, images: tuple(pixels.flip(1) for pixels in original(self, images))
+        Preprocessor, "pixels", lambda self, images: tuple(pixels.flip(1) for pixels in original(self, images))
     )
     with pytest.raises(ParityError):
         build("eager", "float32")
@@ -190,7 +191,7 @@ def test_folding_changes_nothing_but_the_number_of_operations(name: str) -> None
     backbone = small_backbone(preset)
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     folded = fold(backbone)
-    stacks = Preprocessor(preset)([parity.parity_images()[0]])
+    stacks = Preprocessor(preset)([parity_images()[0]])
     with torch.inference_mode():
         expected, found = backbone(*stacks), folded(*stacks)
     assert 0 < (found - expected).norm() < 2e-6 * expected.norm()

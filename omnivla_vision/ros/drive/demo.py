@@ -63,11 +63,14 @@ class _SentFrame:
     stamp_ns: int
 
 
-def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None, folder: Path) -> int:
+def run_demo(
+    *, preset_name: str, distribution: str, seconds: float | None, json_file: Path | None, folder: Path
+) -> int:
     """Play the sample drive and report; returns the exit code.
 
     Args:
         preset_name: which encoders the node runs.
+        distribution: of their random weights.
         seconds: how long to play; the drive starts over when it is longer than that. None: the drive once.
         json_file: where to write the figures, if anywhere.
         folder: receives the picture and the node's log.
@@ -86,9 +89,15 @@ def run_demo(*, preset_name: str, seconds: float | None, json_file: Path | None,
     goal = next(read_images(drive, GOAL_TOPIC))
     stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
-    console.print(f"[bold]{preset_name}[/], [bold red]RANDOM WEIGHTS[/]: right shape, right speed, no meaning")
+    console.print(
+        f"[bold]{preset_name}[/], [bold red]RANDOM WEIGHTS[/] ({distribution}): right shape, right speed, no meaning"
+    )
     node = NodeProcess(
-        parameters={"preset": preset_name, "bundle_dir": str(folder.resolve() / "engines")},
+        parameters={
+            "preset": preset_name,
+            "weights": distribution,
+            "bundle_dir": str(folder.resolve() / "engines"),
+        },
         remappings=[f"__ns:={NAMESPACE}"],
         log=folder / "vision_node.log",
     )
