@@ -92,8 +92,8 @@ class Baseline:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise BaselineError(
-                        f"found {path} with format {metadata.get('format')!r}, which another version measured in another "
-                        f"way; expected {FORMAT!r}; save it again with --save-baseline"
+                        f"found {path} with format {metadata.get('format')!r}, which was measured in another way; "
+                        f"expected {FORMAT!r}; save it again with --save-baseline"
                     )
                 ends = np.cumsum(list(json.loads(metadata["encoders"]).values()))[:-1]
                 statistics = [np.split(file.get_tensor(name), ends) for name in _STATISTICS]

@@ -68,7 +68,7 @@ def test_every_mistake_is_refused_on_all_weights_at_every_precision(odd: tuple[s
             if mistake.name == REGISTER or mistake.name not in {entry.name for entry in mistakes(precision)}:
                 continue
             for result in parity.judge(found, precision, reference):
-                assert result.excess > 2, (weights, precision, mistake.name, str(result))
+                assert result.excess > 1.5, (weights, precision, mistake.name, str(result))
 
 
 def test_a_dropped_register_is_refused_where_the_network_looks_at_it(odd: tuple[str, Backbone, Reference]) -> None:
@@ -137,7 +137,7 @@ def test_the_message_holds_numbers_and_limits(backbone: Backbone, reference: Ref
     message = str(caught.value)
     # The broken encoder's distance, how far over its limits it is, and the whole one's.
     assert "siglip: token cosine min 0." in message
-    assert "times over the limits (token cosine min 0.99" in message
+    assert "times over the limits (token cosine min " in message
     assert "dinov2: token cosine min 1.0000000" in message
     assert "raise gate.tolerance" in message
     assert [result.difference.encoder for result in caught.value.results] == ["dinov2", "siglip"]

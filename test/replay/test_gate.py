@@ -146,6 +146,33 @@ def test_a_mistake_is_caught(
     assert "Baseline: failed" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("mistake", [swap_channel_groups, bilinear_resize])
+def test_a_mistake_is_caught_in_spite_of_massive_channels(
+    mistake: Callable[[Patch], None], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """Over raw tokens, the massive channel would be all that is compared."""
+    with small_is_shallow():
+        realistic = [*PLAY, "--weights", "realistic"]
+        assert main([*realistic, "--out", str(tmp_path), "--save-baseline", str(tmp_path / "b")]) == 0
+    assert against(tmp_path / "b", tmp_path, "--weights", "realistic")[0] == 0
+    mistake(monkeypatch)
+    code, metrics = against(tmp_path / "b", tmp_path, "--weights", "realistic")
+    assert code == 1
+    assert metrics["gate"]["failed"] == 4
+    assert metrics["gate"]["worst"][0]["excess"] > 5
+
+
+def test_a_baseline_of_an_older_format_is_refused_with_a_sentence(
+    baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old"
+    old.write_bytes(baseline.read_bytes().replace(b"replay baseline 2", b"replay baseline 1"))
+    assert against(old, tmp_path)[0] == 1
+    error = capsys.readouterr().err
+    assert "format 'omnivla_vision replay baseline 1', which was measured in another way" in error
+    assert "Traceback" not in error
+
+
 def test_other_weights_are_refused_and_compared_only_when_told_to(
     baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
