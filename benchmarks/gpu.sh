@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Measures the network on a GPU: eager, inductor and CUDA graphs in float16 and bfloat16, their parity with float32, one and
-# two images, preprocessing, memory, and the fraction of the matrix peak measured in the same run.
+# Measures the network on a GPU: torch's own kernels with and without a CUDA graph, and inductor, in bfloat16, float16 and
+# mixed precision, on plain and on realistic weights: what the gate says, milliseconds for one and two images, memory, the
+# fraction of the matrix peak measured in the same run, and timm in bfloat16 beside them if it is installed.
 #
-# Needs Python with torch, numpy, safetensors, OpenCV and Pillow, and downloads nothing. Without a GPU it runs on the CPU with
-# a reduced depth, to show that it works; such numbers mean nothing.
+# NOT YET RUN ON A GPU. Needs Python with torch, numpy, safetensors, OpenCV and Pillow, and downloads nothing. Without a GPU
+# it runs on the CPU with a reduced depth, to show that it works; such numbers mean nothing. About five minutes, most of
+# them inductor's; --max-autotune takes longer.
 #
 #   benchmarks/gpu.sh [FILE.json] [options of gpu.py]
 set -euo pipefail

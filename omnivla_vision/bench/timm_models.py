@@ -27,6 +27,12 @@ class TimmPair:
             for spec in preset.encoders
         }
 
+    def to(self, device: str, dtype: torch.dtype) -> TimmPair:
+        """Move and cast the models, as OpenVLA does to bfloat16; the stacks must follow."""
+        for model in self._models.values():
+            model.to(device, dtype)
+        return self
+
     def __call__(self, *stacks: Tensor) -> Tensor:
         """One stack per input size -> [B, tokens_per_image, width]."""
         features = []

@@ -10,12 +10,17 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.float16_emulation import WAYS, measure
 from omnivla_vision.engine.base import EngineSpec
 from omnivla_vision.engine.fold import fold, folded_shell
 from omnivla_vision.engine.graph import Graph, typed_graph
 from omnivla_vision.engine.parity_images import batches
-from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.engine.reference import compute_reference
+from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.presets import Preset
+from omnivla_vision.network.realistic_weights import Oddities, fill_realistic
+
+from .mistakes import WEIGHTS
 
 
 def graph_in(backbone: Backbone, precision: str, *, spelled: bool = False) -> Graph:
@@ -66,3 +71,28 @@ def test_a_shell_takes_the_weights(backbone: Backbone, preset: Preset) -> None:
     assert torch.equal(run(shell), run(built))
     weights = [module.weight for module in shell.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     assert {weight.dtype for weight in weights} == {torch.float16}
+
+
+@pytest.mark.parametrize("weights", ["plain", "massive 300", "massive 3000", "realistic"])
+def test_mixed_survives_what_strict_float16_does_not(preset: Preset, weights: str) -> None:
+    """What the graphs for TensorRT compute, emulated; the figures of the real depth are in benchmarks/results."""
+    backbone = build_backbone(preset)
+    fill_realistic(backbone, seed=0, oddities=WEIGHTS[weights])
+    reference = compute_reference(backbone)
+    excess = {way: [row["excess"] for row in measure(backbone, reference, way)] for way in WAYS}
+    assert all(each < 0.5 for each in excess["mixed"])
+    assert all((each > 10) == (weights != "plain") for each in excess["float16, strict"])
+
+
+@pytest.mark.parametrize("factor", [20.0, 100.0])
+def test_no_image_makes_the_layers_after_a_norm_leave_float16(preset: Preset, factor: float) -> None:
+    """A norm's output before its weights has a length of at most sqrt(width), whatever the image."""
+    backbone = build_backbone(preset)
+    fill_realistic(backbone, seed=0, oddities=Oddities(norm_factor=factor, hidden_factor=100.0, massive=3000.0))
+    largest = torch.finfo(torch.float16).max
+    for encoder in backbone.encoders.values():
+        for block in encoder.blocks:
+            for norm, layer in ((block.norm1, block.attn.qkv), (block.norm2, block.mlp.fc1)):
+                rows = (layer.weight * norm.weight).norm(dim=1) * encoder.spec.width**0.5
+                offset = (layer.weight @ norm.bias + layer.bias).abs()
+                assert (rows + offset).max() < largest / 20
