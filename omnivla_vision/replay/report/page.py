@@ -122,7 +122,8 @@ def _charts(replay: Replay) -> str:
         _section(
             "How near the view is to the goal",
             key + line_chart(cosines, label="Cosine to the goal over time", x_label=x_label, marks=changes),
-            text="Mean cosine between each patch and the goal's patch at the same place; 1 is the goal itself.",
+            text="Mean cosine between each patch and the goal's patch at the same place, in standardized channels; "
+            "1 is the goal itself, 0 has nothing in common with it.",
         ),
         _section(
             "Length of the tokens",
