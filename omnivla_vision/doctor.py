@@ -7,12 +7,17 @@ import importlib.util
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from omnivla_vision.engine import machine
+from omnivla_vision.engine.refusals import Refusals
 from omnivla_vision.engine.select import candidates
 from omnivla_vision.engine.start import ENGINES, get_backend
+from omnivla_vision.engine.store import BundleStore
+from omnivla_vision.engine.store_folder import StoreError, default_store
 from omnivla_vision.transport import fastdds
 from omnivla_vision.transport.examine import examine as examine_transport
 from omnivla_vision.transport.kernel import setting
@@ -42,9 +47,13 @@ class Finding:
     broken: bool = False
 
 
-def examine() -> list[Finding]:
-    """Everything, in the order in which it is read."""
-    return [*_machine(), *_versions(), *_combinations(_installed()), *_middleware(), *_engines()]
+def examine(bundle_dir: Path | None = None) -> list[Finding]:
+    """Everything, in the order in which it is read.
+
+    Args:
+        bundle_dir: where bundles are kept; the user's cache if None.
+    """
+    return [*_machine(), *_versions(), *_combinations(_installed()), *_middleware(), *_engines(), *_refused(bundle_dir)]
 
 
 def _machine() -> list[Finding]:
@@ -157,6 +166,31 @@ def _engines() -> list[Finding]:
     name, precision, reason = next(choice for choice in candidates() if not get_backend(choice[0]).missing(choice[1]))
     found.append(Finding(section="engines", name="auto", value=f"{name} {precision}: {reason}"))
     return found
+
+
+def _refused(bundle_dir: Path | None) -> list[Finding]:
+    """What the store remembers of engines that failed."""
+    try:
+        store = BundleStore(bundle_dir or default_store(), read_only=True)
+    except StoreError as error:
+        return [Finding(section="refused engines", name="store", value=str(error))]
+    return [
+        Finding(
+            section="refused engines",
+            name=f"{refusal.key['preset_name']} {refusal.key['engine']} {refusal.key['precision']}",
+            value=f"{refusal.date:%Y-%m-%d}: {refusal.summary}",
+            advice=_retry(refusal.key, bundle_dir),
+        )
+        for refusal in Refusals(store).all()
+    ]
+
+
+def _retry(key: dict[str, Any], bundle_dir: Path | None) -> str:
+    """The command that tries again; which checkpoint it was, only its user knows."""
+    words = ["omnivla-vision build CHECKPOINT --retry"]
+    words += [f"--{name} {key[name]}" for name in ("engine", "precision")]
+    words += [f"--{name} {key[name]}" for name, usual in (("images", 1), ("entry", "uint8")) if key[name] != usual]
+    return " ".join([*words, *([f"--bundle-dir {bundle_dir}"] if bundle_dir else [])])
 
 
 def _problem(name: str, value: str, advice: str, *, broken: bool = True) -> Finding:

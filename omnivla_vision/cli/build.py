@@ -14,6 +14,7 @@ from omnivla_vision.cli.options import (
     add_random_options,
 )
 from omnivla_vision.cli.paths import path
+from omnivla_vision.cli.store_table import show_store
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -28,9 +29,15 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         help="build an engine bundle ahead of time",
         description="Build an engine for these weights and this machine, compare its tokens with the float32 "
         "reference, and keep it where the node will find it. Nothing is built twice. A build that does not fit into "
-        "memory, or whose tokens are wrong, is refused with the numbers.",
+        "memory, or whose tokens are wrong, is refused with the numbers. What failed is remembered, and is not tried "
+        "again until weights, versions or machine are others, or with --retry.",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="folder or file of the weights, hub:NAME, or random")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "checkpoint", nargs="?", metavar="CHECKPOINT", help="folder or file of the weights, hub:NAME, or random"
+    )
+    what.add_argument("--list", action="store_true", help="show what was built, and what was refused and why")
+    parser.add_argument("--retry", action="store_true", help="forget what was refused, and try again")
     add_checkpoint_options(parser)
     add_random_options(parser)
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the network (%(default)s)")
@@ -47,7 +54,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build, and say what came of it."""
+    """Build, and say what came of it; or list."""
     # Here and not above: torch takes seconds to import, and --help should not.
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -56,6 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     from omnivla_vision.engine.store_folder import default_store, expand_store
     from omnivla_vision.weights import open_weights
 
+    bundle_dir = expand_store(arguments.bundle_dir) if arguments.bundle_dir else default_store()
+    if arguments.list:
+        show_store(bundle_dir)
+        return 0
     weights = open_weights(
         arguments.checkpoint,
         preset=arguments.preset,
@@ -64,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
         lora_alpha=arguments.lora_alpha or None,
         encoder_weights=arguments.encoder_weights or None,
     )
-    bundle_dir = expand_store(arguments.bundle_dir) if arguments.bundle_dir else default_store()
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console
@@ -82,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             entry=arguments.entry,
             bundle_dir=bundle_dir,
             tolerance=arguments.gate_tolerance,
+            retry=arguments.retry,
         )
     print(f"{engine.name} in {engine.precision} is ready in {bundle_dir}")
     if engine.notice:

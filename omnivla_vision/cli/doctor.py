@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from omnivla_vision.cli.paths import path
+
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
@@ -14,9 +16,11 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="versions, hardware, and which engines can run here",
-        description="Show versions, GPU, memory and middleware settings, combinations that are known to break, and "
-        "which engines can run here or what they lack. Exit code 1 if something is known to break.",
+        description="Show versions, GPU, memory and middleware settings, combinations that are known to break, "
+        "which engines can run here or what they lack, and which were refused. Exit code 1 if something is known to "
+        "break.",
     )
+    parser.add_argument("--bundle-dir", type=path, metavar="DIR", help="where engines are kept (the user's cache)")
     parser.set_defaults(run=run)
 
 
@@ -30,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from omnivla_vision.doctor import examine
 
-    findings = examine()
+    findings = examine(arguments.bundle_dir)
     console = Console(highlight=False)
     for section in dict.fromkeys(finding.section for finding in findings):
         table = Table(title=section, title_justify="left", show_header=False, box=box.SIMPLE)

@@ -89,6 +89,23 @@ def check(folder: Path, key: Mapping[str, Any] | None = None) -> Bundle:
         DamagedBundleError: a file is missing or not what the manifest says.
         StaleBundleError: its key is another one, or its format is.
     """
+    content = read_manifest(folder)
+    if key is not None and _canonical(content["key"]) != _canonical(key):
+        raise StaleBundleError(f"{folder} was built for {_difference(content['key'], key)}; build it anew")
+    names = {path.name for path in folder.iterdir()} - {MANIFEST, MANIFEST_SUM}
+    if names - set(content["files"]):
+        extra = ", ".join(sorted(names - set(content["files"])))
+        raise ForeignBundleError(f"{folder} holds {extra}, which its manifest does not name; build it anew")
+    _check_files(folder, content["files"])
+    return Bundle(path=folder, key=content["key"], notes=content["notes"])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A bundle's `key`, `notes` and `files` (by name the `sha256` and `bytes`); the files are not looked into.
+
+    Raises:
+        ForeignBundleError, DamagedBundleError, StaleBundleError: as `check`.
+    """
     try:
         _check_ownership(folder)
         manifest = (folder / MANIFEST).read_bytes()
@@ -103,14 +120,7 @@ def check(folder: Path, key: Mapping[str, Any] | None = None) -> Bundle:
             f"{folder}: found a bundle of format {content.get('format')}, built by another version of omnivla_vision; "
             f"expected format {FORMAT}; build it anew"
         )
-    if key is not None and _canonical(content["key"]) != _canonical(key):
-        raise StaleBundleError(f"{folder} was built for {_difference(content['key'], key)}; build it anew")
-    names = {path.name for path in folder.iterdir()} - {MANIFEST, MANIFEST_SUM}
-    if names - set(content["files"]):
-        extra = ", ".join(sorted(names - set(content["files"])))
-        raise ForeignBundleError(f"{folder} holds {extra}, which its manifest does not name; build it anew")
-    _check_files(folder, content["files"])
-    return Bundle(path=folder, key=content["key"], notes=content["notes"])
+    return dict(content)
 
 
 def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,4 +1,7 @@
-"""torch's inductor ahead of time: a compiled package with the packed weights inside; no compiler at start."""
+"""torch's inductor ahead of time: a compiled package with the packed weights inside; no compiler at start.
+
+Its functions for that have no public name. Importing them takes seconds, so it happens where they are called.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch import _inductor as inductor  # its ahead-of-time functions have no public name
 
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec, EngineUnavailableError, Entry
@@ -37,6 +39,8 @@ class InductorEngine:
         self.precision = spec.precision
         self.entry: Entry = spec.entry
         self._spec = spec
+        from torch import _inductor as inductor
+
         with _scratch("TMPDIR"):  # where the package is unpacked; what is in use stays until the process ends
             model = inductor.aoti_load_package(str(package))
         self._model: Any = CudaGraph(model, example_inputs(spec, "cuda")) if torch.cuda.is_available() else model
@@ -50,7 +54,7 @@ class InductorEngine:
 
 def missing(precision: str) -> str:
     """What this machine lacks to run a package; `build` also needs a C++ compiler."""
-    if not hasattr(inductor, "aoti_load_package"):
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8):
         return "torch 2.8 or newer, with AOTInductor"
     if precision == "bfloat16" and not torch.cuda.is_available() and not machine.has_bfloat16():
         return "a CPU with bfloat16 instructions (avx512_bf16 or amx_bf16), or a GPU"
@@ -76,6 +80,8 @@ def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
             f"engine inductor: building needs a C++ compiler, and found no {compiler!r}; install g++, or bring a "
             "bundle that was built on the same kind of machine"
         )
+    from torch import _inductor as inductor
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     graph = typed_graph(backbone, spec).to(device)
     with torch.no_grad(), _scratch("TORCHINDUCTOR_CACHE_DIR"):

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 REFUSED = "refused"
+SUMMARY_LENGTH = 200
 RETRY = "omnivla-vision build --retry"
 # What is remembered, by its name in the file. A lack of packages is found out anew in milliseconds; a lack of memory or
 # space may be over.
@@ -62,6 +63,12 @@ class Refusal:
     def error(self) -> EngineError:
         """The same error again, which says since when it is known, and how to try again."""
         return _KINDS[self.kind](f"{self.reason} (remembered from {self.date:%Y-%m-%d}; retry with {RETRY})")
+
+    @property
+    def summary(self) -> str:
+        """The reason's beginning, on one line."""
+        line = " ".join(self.reason.split())
+        return line if len(line) <= SUMMARY_LENGTH else f"{line[:SUMMARY_LENGTH]}..."
 
 
 class Refusals:

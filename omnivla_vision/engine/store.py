@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from omnivla_vision.engine.bundle import Bundle, BundleError, bundle_name, check, seal
+from omnivla_vision.engine.bundle import MANIFEST, Bundle, BundleError, bundle_name, check, seal
 from omnivla_vision.engine.store_folder import DISK_FULL, StoreError, keeping, prepare
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,10 @@ class BundleStore:
                 except BundleError as error:
                     self._set_aside(path, str(error))
             return self._build(path, key, build)
+
+    def folders(self) -> list[Path]:
+        """Of every bundle, whole or not, in the order of their names."""
+        return sorted(path.parent for path in self.root.glob(f"[!.]*/{MANIFEST}") if path.parent.name != SET_ASIDE)
 
     def _build(self, path: Path, key: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]) -> Bundle:
         unfinished = self.root / f"{UNFINISHED}{path.name}"

@@ -19,9 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from omnivla_vision import doctor
 from omnivla_vision.bench.runner import TICKS_PER_ROUND
 from omnivla_vision.bench.work import operations
-from omnivla_vision.engine import onednn
+from omnivla_vision.cli import main
+from omnivla_vision.engine import eager, onednn
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import get_preset
+from test.presets import small_is_shallow
 
 MAIN = "import sys; from omnivla_vision.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -58,6 +60,45 @@ def test_an_engine_that_cannot_run_is_an_error_with_its_reason(store: Path) -> N
     result = run("build", "random", "--preset", "small", "--engine", "tensorrt", "--bundle-dir", store)
     assert result.returncode == 1
     assert "engine tensorrt cannot run in float32 here: it needs" in result.stderr
+
+
+def test_what_was_refused_is_listed_and_retried(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel image\n[for sm_87]")
+
+    def command(*words: object) -> tuple[int, str]:
+        code = main([*map(str, words), "--bundle-dir", str(store)])
+        out, err = capsys.readouterr()
+        return code, " ".join((out + err).split())
+
+    named = ("build", "random", "--preset", "small", "--engine", "eager", "--precision", "float32")
+    with small_is_shallow():
+        with monkeypatch.context() as patch:
+            patch.setattr(eager, "build", broken)
+            assert command(*named)[0] == 1
+        code, told = command(*named)
+        assert code == 1
+        assert "omnivla-vision: engine eager in float32 could not be built: RuntimeError: no kernel image" in told
+        assert "; retry with omnivla-vision build --retry)" in told
+        code, listed = command("build", "--list")
+        assert code == 0
+        assert "1 bundles, 1 refused" in listed  # the reference's tokens are one
+        assert "small-eager-float32-" in listed
+        assert "RuntimeError: no kernel image [for sm_87]" in listed
+        doctor = run("doctor", "--bundle-dir", store)
+        found = doctor.stdout.partition("refused engines")[2]
+        assert doctor.returncode == 0, doctor.stderr
+        assert "small eager float32" in found
+        assert "--retry" in found
+        assert command(*named, "--retry")[0] == 0
+        code, listed = command("build", "--list")
+        assert "2 bundles, 0 refused" in listed
+        assert "dinov2 " in listed
+    (bundle,) = store.glob("small-eager-*")
+    (bundle / "manifest.json").write_text("{}")
+    assert "cannot be used: " in command("build", "--list")[1]
 
 
 @pytest.mark.slow
