@@ -132,6 +132,12 @@ def random_fingerprint(preset: str, *, seed: int, oddities: Oddities) -> str:
     return f"weights: random, seed {seed}, {preset}{_with(oddities)}"
 
 
+def is_random(fingerprint: str, preset: str, distribution: str) -> bool:
+    """Whether a fingerprint is that of random weights of a distribution, whatever their seed."""
+    end = f", {preset}{_with(ODDITIES[distribution])}"
+    return fingerprint.startswith("weights: random, seed ") and fingerprint.endswith(end)
+
+
 def announcement(seed: int, oddities: Oddities = NO_ODDITIES) -> str:
     """What everybody must be told who uses random weights."""
     return (

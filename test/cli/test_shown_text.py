@@ -29,7 +29,7 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setenv("COLUMNS", "300")
     for advice, broken in (("", False), (TEXT, False), (TEXT, True)):
         finding = doctor.Finding(section="machine", name=TEXT, value=TEXT, advice=advice, broken=broken)
-        monkeypatch.setattr(doctor, "examine", lambda finding=finding: [finding])
+        monkeypatch.setattr(doctor, "examine", lambda *_, finding=finding: [finding])
         assert main(["doctor"]) == int(broken)
         assert printed(capsys).count(TEXT) == (3 if advice else 2)
 
@@ -44,6 +44,7 @@ def test_bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         "results": [row],
         "roof": {TEXT: 1.0},
         "gflop_per_image": 1,
+        "weights": "plain",
         "reference": {"path": TEXT, "latency_ms": latency},
         "failures": [TEXT],
     })  # fmt: skip

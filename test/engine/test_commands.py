@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from omnivla_vision.bench.runner import TICKS_PER_ROUND
 from omnivla_vision.bench.work import operations
 from omnivla_vision.cli import main
 from omnivla_vision.engine import eager, onednn
+from omnivla_vision.engine.bundle import MANIFEST, MANIFEST_SUM
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import get_preset
 from test.presets import small_is_shallow
@@ -45,6 +47,8 @@ def test_build_then_verify_then_a_flipped_byte(store: Path) -> None:
     assert verified.returncode == 0, verified.stderr
     assert "whole, and of this machine; eager in float32" in verified.stdout
     assert "siglip: token cosine min 1.0000000" in verified.stdout
+    assert verified.stdout.count("limits: token cosine min") == 2
+    assert verified.stdout.count("plain torch in bfloat16: token cosine min 0.99") == 2
     with (bundle / "weights.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         last = file.read(1)
@@ -60,6 +64,31 @@ def test_an_engine_that_cannot_run_is_an_error_with_its_reason(store: Path) -> N
     result = run("build", "random", "--preset", "small", "--engine", "tensorrt", "--bundle-dir", store)
     assert result.returncode == 1
     assert "engine tensorrt cannot run in float32 here: it needs" in result.stderr
+
+
+def test_verify_takes_a_store_and_picks_by_weights(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_is_shallow():
+        for weights in ("plain", "realistic"):
+            build = ("build", "random", "--preset", "small", "--engine", "eager", "--precision", "float32")
+            assert main([*build, "--weights", weights, "--bundle-dir", str(store)]) == 0
+    capsys.readouterr()
+    assert main(["verify", "--bundle-dir", str(store)]) == 0
+    assert "2 bundles, 0 refused" in capsys.readouterr().out
+    assert main(["verify", "--weights", "realistic", "--bundle-dir", str(store)]) == 0
+    assert capsys.readouterr().out.count("whole, and of this machine") == 1
+    assert main(["verify", "--bundle-dir", str(store / "nothing")]) == 1
+
+
+def test_a_bundle_of_before_is_stale_with_a_sentence(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with small_is_shallow():
+        assert main(["build", "random", "--preset", "small", "--engine", "eager", "--bundle-dir", str(store)]) == 0
+    (bundle,) = store.glob("small-eager-*")
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    content = json.dumps({**manifest, "format": 1}).encode()
+    (bundle / MANIFEST).write_bytes(content)
+    (bundle / MANIFEST_SUM).write_text(hashlib.sha256(content).hexdigest())
+    assert main(["verify", str(bundle)]) == 1
+    assert "found a bundle of format 1, built by another version of omnivla_vision" in capsys.readouterr().err
 
 
 def test_what_was_refused_is_listed_and_retried(

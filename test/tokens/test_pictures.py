@@ -8,9 +8,10 @@ from omnivla_vision.tokens.pictures import PcaBasis, goal_similarity, heat_map
 
 
 def test_a_patch_is_as_similar_as_its_best_match() -> None:
-    goal = np.eye(4, 8)
-    current = np.array([3 * goal[0], -goal[1], goal[2] + goal[3], np.eye(8)[7]])
-    assert np.allclose(goal_similarity(current, goal), [1, 0, 0.5**0.5, 0], atol=1e-6)
+    """Of patches about a mean of zero with a spread of one, which standardizing leaves as they are."""
+    goal = np.concatenate([np.eye(8), -np.eye(8)]) * 8**0.5
+    current = np.array([3 * goal[0], -goal[1], goal[2] + goal[3], np.full(8, 1.0)])
+    assert np.allclose(goal_similarity(current, goal), [1, 1, 0.5**0.5, 8**-0.5], atol=1e-6)
 
 
 def test_no_features_are_similar_to_nothing() -> None:
