@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from omnivla_vision.engine import onednn
-from omnivla_vision.engine.onednn import activation_dtype
-from omnivla_vision.engine.packed import PackedInt8Linear, PackedLinear, quantize, quantize_rows
+from omnivla_vision.engine.onednn import stream_dtype
+from omnivla_vision.engine.packed import PackedLinear
+from omnivla_vision.engine.packed_int8 import Int8Weights, PackedInt8Linear, quantize_rows
 from omnivla_vision.network.presets import EncoderSpec, Preset
 from omnivla_vision.network.vit import VisionTransformer
 
@@ -55,16 +56,16 @@ def _cpu_rate(shape: tuple[int, int, int], precision: str) -> float:
     rows, inputs, outputs = shape
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(outputs, inputs, generator=generator)
-    dtype = activation_dtype(precision)
+    dtype = stream_dtype(precision)
     x = torch.randn(rows, inputs, generator=generator).to(dtype)
     bias = torch.zeros(outputs)
     product: Callable[[], Tensor]
     if precision == "int8":
-        int8 = PackedInt8Linear(*quantize_rows(weight), bias, rows, dtype)
-        quantized = quantize(x)
+        int8 = PackedInt8Linear(Int8Weights.of(weight, bias), rows)
+        values, _ = quantize_rows(x)
 
         def product() -> Tensor:
-            return int8.multiply(quantized, "none")
+            return int8.product(values)
     else:
         linear = PackedLinear(weight.to(dtype), bias.to(dtype), rows)
 

@@ -60,6 +60,10 @@ def _verify(bundle: Path, tolerance: float) -> bool:
         print(f"  {result.difference}")
         print(f"    limits: {numbers(result.limits)}")
         print(f"    plain torch in bfloat16: {numbers(bfloat16)}")
+    kept = started.bundle.notes.get("kept_layers", {})
+    if kept:
+        layers = ", ".join(f"{name} ({error:.3f})" for name, error in kept.items())
+        print(f"  not in int8, because of the error that it would make: {layers}")
     if started.accepted:
         print(started.accepted)
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -122,8 +122,12 @@ class Backend(Protocol):
         """The libraries whose versions the built files depend on."""
         ...
 
-    def build(self, backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
-        """Write everything that `load` needs into an empty folder. `backbone` is float32, folded, and left as it is."""
+    def build(self, backbone: Backbone, spec: EngineSpec, folder: Path) -> dict[str, Any] | None:
+        """Write everything that `load` needs into an empty folder. `backbone` is float32, folded, and left as it is.
+
+        Returns:
+            What the manifest should say of it, if anything.
+        """
         ...
 
     def load(self, folder: Path, spec: EngineSpec) -> Engine:

@@ -7,9 +7,9 @@ call. The products here are true float32 whatever `torch.set_float32_matmul_prec
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec, Entry
+from omnivla_vision.engine.calibrate import Calibration
 from omnivla_vision.engine.fold import folded_shell
 from omnivla_vision.engine.graph import Graph
-from omnivla_vision.engine.packed import PackedBlock, PackedInt8Linear, PackedLinear, quantize_rows
+from omnivla_vision.engine.packed import PackedBlock, PackedLinear
+from omnivla_vision.engine.packed_int8 import Int8Weights, KeptLinear, PackedInt8Linear
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.vit import Block, VisionTransformer
 
@@ -39,7 +41,7 @@ class OneDnnEngine:
         self.precision = spec.precision
         self.entry: Entry = spec.entry
         self._spec = spec
-        self._graph = Graph(backbone, spec, activation_dtype(spec.precision))
+        self._graph = Graph(backbone, spec, stream_dtype(spec.precision))
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
         self._spec.check(inputs)
@@ -47,11 +49,14 @@ class OneDnnEngine:
             return self._graph(*inputs)
 
 
-def activation_dtype(precision: str) -> torch.dtype:
-    """What the layers hand to each other. int8 quantizes at each product's door, and only there."""
-    if precision == "int8":
-        return torch.bfloat16 if machine.has_bfloat16() else torch.float32
-    return getattr(torch, precision)
+def stream_dtype(precision: str) -> torch.dtype:
+    """What the layers hand to each other. Around int8 products it is float32: the rounding is theirs alone."""
+    return torch.float32 if precision == "int8" else getattr(torch, precision)
+
+
+def half_dtype() -> torch.dtype:
+    """What attention, and layers kept out of int8, are computed in beside int8 products."""
+    return torch.bfloat16 if machine.has_bfloat16() else torch.float32
 
 
 def missing(precision: str) -> str:
@@ -72,21 +77,20 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__}
 
 
-def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> None:
-    """Store the weights in the engine's precision, not packed: oneDNN's layouts are its own affair."""
-    dtype = activation_dtype(spec.precision)
-    linears = {name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in backbone.state_dict().items():
-        layer, _, kind = name.rpartition(".")
-        if spec.precision == "int8" and layer in linears:
-            if kind == "weight":
-                tensors[name], tensors[f"{layer}.scale"] = quantize_rows(tensor)
-            else:
-                tensors[name] = tensor
-        else:
-            tensors[name] = tensor.to(dtype)
+def build(backbone: Backbone, spec: EngineSpec, folder: Path) -> dict[str, Any]:
+    """Store the weights in the engine's precision, not packed: oneDNN's layouts are its own affair.
+
+    Returns:
+        For int8, `kept_layers`: what is not in int8, by the layer's name with the error that int8 would have made.
+    """
+    if spec.precision == "int8":
+        calibration = Calibration(backbone, half_dtype())
+        tensors, notes = calibration.tensors, {"kept_layers": calibration.kept}
+    else:
+        dtype = stream_dtype(spec.precision)
+        tensors, notes = {name: tensor.to(dtype) for name, tensor in backbone.state_dict().items()}, {}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
+    return notes
 
 
 def load(folder: Path, spec: EngineSpec) -> OneDnnEngine:
@@ -95,28 +99,30 @@ def load(folder: Path, spec: EngineSpec) -> OneDnnEngine:
     # Not mapped into memory: pages of the file would count as this process's for as long as the mapping lives.
     with safe_open(folder / WEIGHTS, framework="pt") as weights:
         for name, encoder in backbone.encoders.items():
-            _pack(cast(VisionTransformer, encoder), f"encoders.{name}", spec, weights.get_tensor)
+            _pack(cast(VisionTransformer, encoder), f"encoders.{name}", spec, weights)
     return OneDnnEngine(backbone.requires_grad_(False), spec)
 
 
-def _pack(encoder: VisionTransformer, prefix: str, spec: EngineSpec, read: Callable[[str], Tensor]) -> None:
+def _pack(encoder: VisionTransformer, prefix: str, spec: EngineSpec, weights: Any) -> None:
     """Replace an encoder's linear layers by packed ones and its blocks by fused ones; read its other parameters."""
+    dtype = stream_dtype(spec.precision)
     rows = spec.images * (encoder.spec.grid**2 + encoder.spec.prefix_tokens)
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Linear):
-            path = f"{prefix}.{name}"
-            weight, bias = read(f"{path}.weight"), read(f"{path}.bias").clone()
-            packed: nn.Module
-            if spec.precision == "int8":
-                scale = read(f"{path}.scale").clone()
-                packed = PackedInt8Linear(weight, scale, bias, rows, activation_dtype(spec.precision))
-            else:
-                packed = PackedLinear(weight, bias, rows)
-            encoder.set_submodule(name, packed)
+            encoder.set_submodule(name, _packed(f"{prefix}.{name}", rows, spec, weights))
     for name, _ in list(encoder.named_parameters()):
         owner, _, leaf = name.rpartition(".")
-        parameter = nn.Parameter(read(f"{prefix}.{name}").clone(), requires_grad=False)
+        parameter = nn.Parameter(weights.get_tensor(f"{prefix}.{name}").clone(), requires_grad=False)
         setattr(encoder.get_submodule(owner), leaf, parameter)
     for index, block in enumerate(encoder.blocks):
         if type(block) is Block:
-            encoder.blocks[index] = PackedBlock(block)
+            encoder.blocks[index] = PackedBlock(block, half_dtype() if spec.precision == "int8" else dtype)
+
+
+def _packed(path: str, rows: int, spec: EngineSpec, weights: Any) -> nn.Module:
+    """One layer from an open file of tensors."""
+    if f"{path}.scale" in weights.keys():  # noqa: SIM118 - a file, and not a mapping
+        parts = {field.name: weights.get_tensor(f"{path}.{field.name}").clone() for field in fields(Int8Weights)}
+        return PackedInt8Linear(Int8Weights(**parts), rows)
+    weight, bias = weights.get_tensor(f"{path}.weight"), weights.get_tensor(f"{path}.bias").clone()
+    return KeptLinear(weight, bias, rows) if spec.precision == "int8" else PackedLinear(weight, bias, rows)

@@ -112,7 +112,7 @@ def start(
         reference = _reference(network, fingerprint, store)
         logger.info("%s: building in %s", name, spec.precision)
         with _failures(name, spec, "built"), keeping(store.root, only=DISK_FULL):
-            backend.build(fold(network), spec, folder)
+            notes = backend.build(fold(network), spec, folder) or {}
         del network
         # Before the bundle exists: one that fails is never sealed.
         logger.info("%s: comparing with the reference", name)
@@ -121,6 +121,7 @@ def start(
         measured = parity.check(built, spec, reference, ALL_IMAGES, tolerance=tolerance)
         reference.save(folder)
         return {
+            **notes,
             "build_s": round(time.perf_counter() - started, 2),
             "parity": [asdict(result.difference) for result in measured],
             "limits": [asdict(result.limits) for result in measured],
