@@ -6,7 +6,8 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,30 @@ def backbone(preset: Preset) -> Backbone:
     return small_backbone(preset)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_image() -> Iterator[None]:
+    """What the gate sees is not the point here, and all its images would be most of the time."""
+    (first, *_) = parity_images()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "parity_images", lambda: (first,))
+        patch.setattr(start, "ALL_IMAGES", (0,))
+        patch.setattr(start, "START_IMAGES", (0,))
+        yield
+
+
+@pytest.fixture(scope="module")
+def with_reference(backbone: Backbone, one_image: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that holds the reference's tokens only, which every build would compute anew."""
+    store = tmp_path_factory.mktemp("reference") / "bundles"
+    start._reference(backbone, FINGERPRINT, BundleStore(store))
+    return store
+
+
+@pytest.fixture
+def store(with_reference: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(with_reference, tmp_path / "bundles"))
+
+
 @pytest.fixture
 def build(backbone: Backbone, preset: Preset, store: Path) -> Build:
     def build(engine: str = "auto", precision: str = "auto", fingerprint: str = FINGERPRINT, **more: object) -> Engine:
@@ -60,15 +85,6 @@ def build(backbone: Backbone, preset: Preset, store: Path) -> Build:
         )  # fmt: skip
 
     return build
-
-
-@pytest.fixture(autouse=True)
-def one_image(monkeypatch: Patch) -> None:
-    """What the gate sees is not the point here, and all its images would be most of the time."""
-    (first, *_) = parity_images()
-    monkeypatch.setattr(reference, "parity_images", lambda: (first,))
-    monkeypatch.setattr(start, "ALL_IMAGES", (0,))
-    monkeypatch.setattr(start, "START_IMAGES", (0,))
 
 
 class Failing:
@@ -332,7 +348,6 @@ def test_a_read_only_store_is_believed_and_not_written(refused: Callable[..., st
 def test_a_refusal_that_cannot_be_written_is_not_kept(
     refused: Callable[..., str], broken: Failing, store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.mkdir()
     (store / REFUSED).write_text("in the way")
     with caplog.at_level(logging.INFO):
         for _ in range(2):
