@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.engine import eager, machine, onnxruntime, reference, select, start
+from omnivla_vision.engine import eager, machine, onnxruntime, reference, select, start, tensorrt
 from omnivla_vision.engine.base import Engine, EngineFailedError, EngineSpec, EngineUnavailableError
 from omnivla_vision.engine.bundle import BundleError
 from omnivla_vision.engine.fit import NotEnoughMemoryError
@@ -483,3 +483,23 @@ def test_keys_are_those_of_bundles(refused: Callable[..., str], preset: Preset, 
     (refusal,) = stored(store)
     key = start.bundle_key(onnxruntime, EngineSpec(preset=preset, precision="float32"), FINGERPRINT)
     assert refusal.key == json.loads(json.dumps(key))
+
+
+def test_a_tensorrt_that_cannot_be_imported_is_a_refusal(build: Build, monkeypatch: Patch, tmp_path: Path) -> None:
+    """Its versions are known without importing it; the import would end `auto` before anything could be kept."""
+    site = tmp_path / "site"
+    for distribution, version in (("torch_tensorrt", "2.8.0"), ("tensorrt_cu12_bindings", "10.3.0")):
+        information = site / f"{distribution}-{version}.dist-info"
+        information.mkdir(parents=True)
+        (information / "METADATA").write_text(f"Name: {distribution.replace('_', '-')}\nVersion: {version}\n")
+    for name in ("torch_tensorrt", "tensorrt"):
+        (site / f"{name}.py").write_text("raise ImportError('libnvinfer.so.10: cannot open shared object file')")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(tensorrt, "missing", lambda _: "")
+    monkeypatch.setattr(select, "candidates", lambda: [("tensorrt", "float16", ""), ("eager", "float32", "")])
+    found = tensorrt.versions()
+    assert (found["torch_tensorrt"], found["tensorrt"]) == ("2.8.0", "10.3.0")
+    for remembered in (False, True):
+        notice = build().notice
+        assert "engine tensorrt in float16 could not be built: ImportError: libnvinfer.so.10" in notice
+        assert ("remembered" in notice) is remembered
