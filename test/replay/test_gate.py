@@ -69,7 +69,7 @@ def test_two_processes_give_bit_equal_tokens_and_pass(tmp_path: Path) -> None:
 
 
 def test_a_baseline_is_small(baseline: Path) -> None:
-    assert baseline.stat().st_size < 100_000
+    assert baseline.stat().st_size < 150_000
     stored = Baseline.load(baseline)
     assert stored.names == ("frame 0", "goal 0", "frame 1", "frame 2")
     assert stored.encoders == {"dinov2": 384, "siglip": 768}
