@@ -13,6 +13,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ def main() -> None:
                 row["excess"] = excess(backbone, mistake, precision, reference)
                 rows.append(row)
                 print(json.dumps(row), flush=True)
-    print(table(rows, arguments.weights, arguments.precision))
+    print(table(rows, arguments.precision))
     if arguments.json:
         report = {"machine": machine.description(), "preset": preset.name,
                   "depth": [spec.depth for spec in preset.encoders], "rows": rows}  # fmt: skip
@@ -89,23 +90,26 @@ def run(backbone: Backbone, precision: str, images: Sequence[int]) -> Tensor:
         return torch.cat([graph(*batch) for batch in batches(spec, tuple(images))])
 
 
-def table(rows: list[dict], weights: Sequence[str], precisions: Sequence[str]) -> str:
-    """Markdown: mistakes by precisions; in a cell the least excess over all weights and encoders, and where it is."""
+def table(rows: list[dict[str, Any]], precisions: Sequence[str]) -> str:
+    """Markdown: mistakes by precisions; in a cell the least excess of all weights and encoders (of none, the most)."""
     lines = ["| computation | " + " | ".join(precisions) + " |", "|---" * (len(precisions) + 1) + "|"]
     names = list(dict.fromkeys(row["mistake"].split(" x")[0] for row in rows))
     for name in names:
         cells = []
         for precision in precisions:
             found = [
-                (value, row["weights"], encoder)
+                value
                 for row in rows
                 if row["precision"] == precision and row["mistake"].split(" x")[0] == name
-                for encoder, value in row["excess"].items()
+                for value in row["excess"].values()
             ]
-            value, where, encoder = (max if name == RIGHT.name else min)(found)
-            cells.append(f"{value:.2g} ({where}, {encoder})")
+            cells.append(_short((max if name == RIGHT.name else min)(found)))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from omnivla_vision.engine.packed import PackedLinear
 
@@ -85,16 +84,16 @@ class PackedInt8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         beside, product, scale = self._multiply(x)
-        return torch.addcmul(beside, product, scale)
+        return torch.addcmul(beside, product, scale, out=product)
 
     def gelu(self, x: Tensor) -> Tensor:
         """The layer, then the exact (erf) GELU."""
-        return F.gelu(self(x))
+        return torch.ops.aten.gelu_(self(x))
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
         """The layer plus `residual`."""
         beside, product, scale = self._multiply(x)
-        return torch.addcmul(residual, product, scale).add_(beside)
+        return torch.addcmul(residual, product, scale, out=product).add_(beside)
 
     def _multiply(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`beside`, `product` and `scale` of `beside + product * scale`: oneDNN knows no scale per row of activations.
@@ -145,17 +144,19 @@ def quantize_rows(x: Tensor, floor: float | None = None) -> tuple[Tensor, Tensor
     """float32 [..., in] -> uint8 values of the same shape, and a float32 scale per row, [..., 1].
 
     They stand for scale * (values - 128); for floor + scale * values, with half the step, where no input is below
-    `floor`. A row's largest value becomes 255 and never 256: nothing wraps.
+    `floor`. A row's largest value becomes 255 and never 256: nothing wraps. `x` is overwritten: a second array of this
+    size would not stay in the cache.
     """
     if floor is None:
-        scale = x.abs().amax(dim=-1, keepdim=True).div_(INT8_MAX).clamp_(min=SMALLEST_SCALE)
-        scaled = x * scale.reciprocal()
+        largest = torch.maximum(x.amax(dim=-1, keepdim=True), x.amin(dim=-1, keepdim=True).neg_())
+        scale = largest.div_(INT8_MAX).clamp_(min=SMALLEST_SCALE)
+        x.mul_(scale.reciprocal())
     else:
         scale = x.amax(dim=-1, keepdim=True).sub_(floor).div_(UINT8_MAX).clamp_(min=SMALLEST_SCALE)
         per_unit = scale.reciprocal()
-        scaled = (x * per_unit).sub_(per_unit.mul_(floor).add_(ZERO_POINT))
+        x.mul_(per_unit).sub_(per_unit.mul_(floor).add_(ZERO_POINT))
     # By way of int8, to which torch converts float32 four times as fast as to uint8; the highest bit then adds 128.
-    return scaled.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT), scale
+    return x.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(ZERO_POINT), scale
 
 
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
