@@ -54,7 +54,7 @@ class Int8Weights:
         if centre is not None:
             bias = bias + weight @ centre
         if not math.isnan(floor):
-            bias = bias + floor * scale * values.sum(dim=1, dtype=torch.int64)
+            bias = bias + floor * scale * values.sum(dim=1, dtype=torch.float32)
         return Int8Weights(
             values=values,
             scale=scale,
