@@ -147,7 +147,7 @@ def test_bench_measures_and_writes_what_it_measured(store: Path, tmp_path: Path)
     for row in report["results"]:
         assert set(row) == {
             "engine", "precision", "images", "latency_ms", "fps", "speedup_vs_reference", "fraction_of_roof", "rss_mb",
-            "load_s", "build_s", "parity",
+            "load_s", "build_s", "parity", "plain_bfloat16",
         }  # fmt: skip
         assert row["latency_ms"]["count"] == 2 * TICKS_PER_ROUND
         assert row["fps"] == pytest.approx(1000 / row["latency_ms"]["median"], rel=0.01)
