@@ -28,7 +28,7 @@ from omnivla_vision.engine.reference import Reference, compute_reference
 from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.realistic_weights import fill_realistic
-from test.engine.mistakes import WEIGHTS, Mistake, damaged, mistakes, wrong_network
+from test.engine.mistakes import WEIGHTS, Mistake, mistakes, wrong_network
 from test.presets import shallow
 
 PRECISIONS = ("float32", "bfloat16", "float16", "mixed", "int8")
@@ -68,7 +68,7 @@ def main() -> None:
 def excess(backbone: Backbone, mistake: Mistake, precision: str, reference: Reference) -> dict[str, float]:
     """How many times over its limits each concerned encoder is."""
     images = ALL_IMAGES if precision in onednn.PRECISIONS else START_IMAGES
-    tokens = damaged(mistake, run(wrong_network(mistake, backbone), precision, images), backbone.preset)
+    tokens = mistake.tokens(run(wrong_network(mistake, backbone), precision, images), backbone.preset)
     results = judge(reference.compare(tokens.numpy(), images), precision, reference)
     return {
         result.difference.encoder: round(result.excess, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from omnivla_vision.checkpoint import load_checkpoint
+from omnivla_vision.errors import VisionError
 from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.presets import DEFAULT_PRESET, get_preset
 from omnivla_vision.network.projector import Projector, build_projector, projector_widths
@@ -22,6 +23,10 @@ CHECKPOINT = "checkpoint"
 PLAIN, REAL = "plain", "realistic"
 DISTRIBUTIONS = (PLAIN, REAL)
 ODDITIES = {PLAIN: NO_ODDITIES, REAL: REALISTIC}
+
+
+class UnknownDistributionError(VisionError):
+    """Random weights are either plain or realistic."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,12 @@ def open_weights(
     Raises:
         CheckpointError: a subclass per reason for which the checkpoint is refused.
         UnknownPresetError: no such preset.
+        UnknownDistributionError: no such distribution.
     """
+    if distribution not in DISTRIBUTIONS:
+        raise UnknownDistributionError(
+            f"unknown distribution of random weights {distribution!r}; expected one of {', '.join(DISTRIBUTIONS)}"
+        )
     if str(checkpoint) in ("", RANDOM):
         return random_weights(
             get_preset(preset or DEFAULT_PRESET), seed=seed, oddities=ODDITIES[distribution], projected=projected

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     refused = [bundle for bundle in bundles if not _verify(bundle, arguments.gate_tolerance)]
     if len(bundles) != 1:
         print(f"{len(bundles)} bundles, {len(refused)} refused")
-    return 1 if refused or not bundles else 0
+    return 1 if refused else 0
 
 
 def _verify(bundle: Path, tolerance: float) -> bool:
@@ -73,14 +73,18 @@ def _stored(folder: Path | None, weights: str | None) -> list[Path]:
     """The engines' bundles in a store; those of a kind of random weights, if one is given.
 
     One whose manifest cannot be read is among them, to be refused with the reason.
+
+    Raises:
+        MissingBundleError: there is none.
     """
     from omnivla_vision.engine.bundle import BundleError, read_manifest
-    from omnivla_vision.engine.store import BundleStore
+    from omnivla_vision.engine.store import BundleStore, MissingBundleError
     from omnivla_vision.engine.store_folder import default_store, expand_store
     from omnivla_vision.weights import is_random
 
+    root = expand_store(folder) if folder else default_store()
     found = []
-    for bundle in BundleStore(expand_store(folder) if folder else default_store(), read_only=True).folders():
+    for bundle in BundleStore(root, read_only=True).folders():
         try:
             key = read_manifest(bundle)["key"]
         except BundleError:
@@ -88,4 +92,7 @@ def _stored(folder: Path | None, weights: str | None) -> list[Path]:
             continue
         if key["engine"] != "reference" and (not weights or is_random(key["weights"], key["preset_name"], weights)):
             found.append(bundle)
+    if not found:
+        kind = f" of {weights} random weights" if weights else ""
+        raise MissingBundleError(f"found no engine{kind} in {root}; build one with `omnivla-vision build`")
     return found

@@ -123,7 +123,7 @@ class Backend(Protocol):
         ...
 
     def build(self, backbone: Backbone, spec: EngineSpec, folder: Path) -> dict[str, Any] | None:
-        """Write everything that `load` needs into an empty folder. `backbone` is float32, folded, and left as it is.
+        """Write everything that `load` needs into an empty folder. `backbone` is float32, folded, and may be changed.
 
         Returns:
             What the manifest should say of it, if anything.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -67,17 +69,26 @@ def check(
     """
     tokens = torch.cat([engine(batch) for batch in batches(spec, images)])[: len(images)]
     results = judge(reference.compare(tokens.numpy(), images), spec.precision, reference)
-    if not all(result.excess <= tolerance for result in results):
-        allowed = f"{tolerance:g} times the limits" if tolerance != 1 else "the limits"
-        raise ParityError(
-            f"{engine.name} in {spec.precision} does not compute the reference's tokens: "
-            f"{'; '.join(map(str, results))}; expected at most {allowed}, which follow from what plain torch loses in "
-            "bfloat16 on these weights; choose another precision or engine; if it is over by a little, and you have "
-            "measured that your policy does not mind, raise gate.tolerance",
-            results=results,
-            tolerance=tolerance,
-        )
+    require(results, f"{engine.name} in {spec.precision}", tolerance)
     return results
+
+
+def require(results: tuple[Judged, ...], what: str, tolerance: float) -> None:
+    """Refuse an engine, which the message calls `what`, by what was measured.
+
+    Raises:
+        ParityError: an encoder is outside. NaN and infinity are, whatever is tolerated.
+    """
+    if all(result.difference.finite and result.excess <= tolerance for result in results):
+        return
+    allowed = f"{tolerance:g} times the limits" if tolerance != 1 else "the limits"
+    raise ParityError(
+        f"{what} does not compute the reference's tokens: {'; '.join(map(str, results))}; expected at most {allowed}, "
+        "which follow from what plain torch loses in bfloat16 on these weights; choose another precision or engine; if "
+        "it is over by a little, and you have measured that your policy does not mind, raise gate.tolerance",
+        results=results,
+        tolerance=tolerance,
+    )
 
 
 def judge(differences: tuple[Difference, ...], precision: str, reference: Reference) -> tuple[Judged, ...]:
@@ -88,7 +99,23 @@ def judge(differences: tuple[Difference, ...], precision: str, reference: Refere
     )
 
 
-def accepted(results: tuple[Judged, ...], tolerance: float) -> str:
+def to_notes(results: tuple[Judged, ...]) -> dict[str, Any]:
+    """What a bundle's manifest keeps of them."""
+    return {
+        "parity": [asdict(result.difference) for result in results],
+        "limits": [asdict(result.limits) for result in results],
+    }
+
+
+def from_notes(notes: Mapping[str, Any]) -> tuple[Judged, ...]:
+    """The same again."""
+    return tuple(
+        Judged(difference=Difference(**difference), limits=Limits(**limits))
+        for difference, limits in zip(notes["parity"], notes["limits"], strict=True)
+    )
+
+
+def accepted(results: Iterable[Judged], tolerance: float) -> str:
     """What a user accepted beyond the limits, in a sentence for everyone who takes the tokens; empty if nothing."""
     over = [str(result) for result in results if result.excess > 1]
     return f"accepted with gate.tolerance {tolerance:g}: {'; '.join(over)}" if over else ""

@@ -76,7 +76,7 @@ def compare(now: Baseline, then: Baseline, limits: Limits, *, allow_different: b
     """Compare today's tokens with a baseline's.
 
     Args:
-        now: built with `keep` at least the views that `then` sampled.
+        now: built beside `then`, so that it has the same views' tokens and was measured by the same channels.
         then: the stored one.
         limits: what still passes.
         allow_different: compare in spite of other weights or another preprocessing.

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from omnivla_vision.network.backbone import Backbone
@@ -160,8 +159,3 @@ def wrong_network(mistake: Mistake, backbone: Backbone) -> Backbone:
         encoders.append(replace(spec, depth=len(encoder.blocks) + spec.skipped_blocks, register_tokens=registers))
     wrong.preset = replace(wrong.preset, encoders=tuple(encoders))
     return wrong
-
-
-def damaged(mistake: Mistake, tokens: Tensor, preset: Preset) -> Tensor:
-    """What the mistake makes of the network's tokens."""
-    return mistake.tokens(tokens, preset) if torch.isfinite(tokens).all() else tokens

@@ -77,6 +77,7 @@ def test_verify_takes_a_store_and_picks_by_weights(store: Path, capsys: pytest.C
     assert main(["verify", "--weights", "realistic", "--bundle-dir", str(store)]) == 0
     assert capsys.readouterr().out.count("whole, and of this machine") == 1
     assert main(["verify", "--bundle-dir", str(store / "nothing")]) == 1
+    assert f"found no engine in {store / 'nothing'}; build one" in capsys.readouterr().err
 
 
 def test_a_bundle_of_before_is_stale_with_a_sentence(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

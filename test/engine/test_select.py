@@ -172,6 +172,33 @@ def test_the_gate_stands_at_every_start(build, monkeypatch: pytest.MonkeyPatch) 
         build("eager", "float32")
 
 
+def test_what_a_user_accepted_is_said_at_every_start_and_is_nobody_elses(
+    backbone: Backbone, preset: Preset, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it was seen on an image that a start does not look at."""
+    (unseen,) = Preprocessor(preset).pixels([parity_images()[2]])[:1]
+    load = eager.load
+
+    def off_on_one_image(folder: Path, spec: EngineSpec) -> Engine:
+        engine = load(folder, spec)
+        run = engine._run
+        engine._run = lambda *pixels: run(*pixels) * (1.0005 if torch.equal(pixels[0], unseen) else 1.0)
+        return engine
+
+    def build(tolerance: float) -> Engine:
+        return build_engine(
+            backbone, preset=preset, fingerprint=FINGERPRINT, engine="eager", precision="float32", bundle_dir=store,
+            tolerance=tolerance,
+        )  # fmt: skip
+
+    monkeypatch.setattr(eager, "load", off_on_one_image)
+    for _ in ("built", "from its bundle"):
+        assert "accepted with gate.tolerance 100: dinov2: token cosine" in build(100.0).notice
+    with pytest.raises(ParityError, match="times over the limits"):
+        build(1.0)
+    assert "accepted with" in build(100.0).notice, "the bundle stays for whoever accepts it"
+
+
 def test_other_weights_are_another_bundle(build, store: Path) -> None:
     build("eager", "float32")
     build("eager", "float32", "other weights")
