@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from rosbags.highlevel import AnyReader
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
+from omnivla_vision.replay.decoding import read_images
 from omnivla_vision.replay.token_bag import TOKENS_TOPIC
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.drive.node_process import NodeProcess
+from omnivla_vision.tokens.channels import Channels
+from omnivla_vision.tokens.difference import cosine
 from omnivla_vision.tokens.packing import unpack
 from test.replay import bags
 from test.ros.conftest import SHARED
@@ -78,13 +82,21 @@ def test_a_running_node_with_a_goal_of_our_own(tmp_path: Path, node: NodeProcess
     assert accounted_for(again["frames"])
 
 
-def test_compressed_images_are_played_as_they_are(tmp_path: Path) -> None:
+def test_compressed_images_are_played_as_they_are(tmp_path: Path, reference: VisionEncoder) -> None:
     drive = resource_path("resource/sample_drive")
-    metrics = live(drive, tmp_path, "--preset", "small", "--duration", 0.75, "--rate", 0.25)
+    metrics = live(drive, tmp_path, "--preset", "small", "--seed", 5, "--duration", 0.75, "--rate", 0.25)
     assert metrics["frames"]["received"] == 8
     assert accounted_for(metrics["frames"])
     assert metrics["goals"][0]["source"] == "/goal_image/compressed"
-    assert metrics["rows"][-1]["goal_cosines"]["dinov2"] > 0.5
+    row = metrics["rows"][-1]
+    goal = next(read_images(drive, "/goal_image/compressed"))
+    frame = next(islice(read_images(drive, "/camera/image_raw/compressed"), row["index"], None))
+    reference.set_goal(Goal(rgb=goal.rgb))
+    tokens = reference.encode(frame.rgb).tokens.numpy()
+    here, there = tokens[:256, :384], tokens[256:, :384]
+    channels = Channels.of(there)
+    expected = cosine(channels.standardize(here), channels.standardize(there)).mean()
+    assert row["goal_cosines"]["dinov2"] == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("stamps", [[0.0] * 30, [index // 2 / 10 for index in range(30)]], ids=["all equal", "pairs"])
