@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +21,24 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """One worker per file, where pytest-xdist is: the tests of a file may share a node, and run in their order."""
     if config.getoption("numprocesses", None) and config.option.dist == "no":
         config.option.dist = "loadfile"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember what failed, for tmp_path."""
+    outcome = yield
+    item.failed = getattr(item, "failed", False) or outcome.get_result().failed  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """pytest's own, removed after a test that passed: all of them together are 13 GB of weights and engines.
+
+    From pytest 7.3 on that is an option; Ubuntu 22.04 has 6.2.
+    """
+    yield tmp_path
+    if not request.node.failed:
+        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
