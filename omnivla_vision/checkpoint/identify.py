@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, UnknownFormatError
+from omnivla_vision.checkpoint.contents import Contents
+from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, PresetConflictError, UnknownFormatError
 from omnivla_vision.checkpoint.stored import Source
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS, TIMM_PREFIX, get_preset
 from omnivla_vision.network.spec import EncoderSpec, Preset
@@ -22,6 +23,30 @@ PRISMATIC_IDS = {
     "clip-vit-l": "clip-l-224",
     "clip-vit-l-336px": "clip-l-336",
 }
+
+
+def choose_preset(contents: Contents, wanted: str | Preset | None) -> tuple[Preset, str]:
+    """The preset that a checkpoint is to be loaded with, and what said so; `wanted` cannot overrule the files.
+
+    Raises:
+        PresetConflictError: it tries to.
+        AmbiguousCheckpointError, UnknownFormatError: neither files nor request tell.
+        UnknownPresetError, TimmPresetError, GridMismatchError: there is no such preset.
+    """
+    if wanted is None:
+        if contents.preset is not None:
+            return contents.preset, contents.preset_source
+        found = preset_of_shapes(contents.file, contents.encoders, resample=contents.resample)
+        return found, "the tensors' shapes"
+    preset = get_preset(wanted) if isinstance(wanted, str) else wanted
+    if contents.preset is not None and not same_architectures(preset, contents.preset):
+        raise PresetConflictError(
+            contents.file,
+            found=f"preset {contents.preset.name}, as {contents.preset_source} says",
+            expected=f"{preset.name}, as asked for",
+            advice="ask for no preset: the checkpoint knows its own",
+        )
+    return preset, "the request" + (f", confirmed by {contents.preset_source}" if contents.preset is not None else "")
 
 
 def preset_of_timm_ids(ids: Sequence[str], sizes: Sequence[int] | None = None) -> Preset:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omnivla_vision.checkpoint.huggingface import PROJECTOR, VISION
-from omnivla_vision.checkpoint.load import Checkpoint
+from omnivla_vision.checkpoint.loaded import Checkpoint
 from omnivla_vision.checkpoint.pt_file import read_structure
 from omnivla_vision.checkpoint.safetensors_file import read_header
 
