@@ -35,6 +35,8 @@ class EncoderOptions:
         space: "fused", or "projected" to the language model's width.
         lora_alpha: of unmerged LoRA weights without an adapter_config.json; 0 for none.
         encoder_weights: where the encoders are, if the checkpoint was trained with frozen ones; empty for none.
+        image_path: what the policy's own code does to its images, one of `image_paths.IMAGE_PATHS`; empty: what is
+            assumed of the checkpoint, or the preset's. Engines do not depend on it.
         engine: one of `engine.start.ENGINES`, or "auto".
         precision: float32, bfloat16, float16, mixed, int8, or "auto".
         bundle_dir: where engine bundles are kept; empty for the user's cache.
@@ -53,6 +55,7 @@ class EncoderOptions:
     space: str = FUSED
     lora_alpha: float = 0.0
     encoder_weights: str = ""
+    image_path: str = ""
     engine: str = AUTO
     precision: str = AUTO
     bundle_dir: str = ""
@@ -76,6 +79,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
 
     Raises:
         UnknownSpaceError: `space` is neither fused nor projected.
+        UnknownImagePathError: no such image path.
         CheckpointError, UnknownPresetError: the weights are refused.
         EngineError: the engine is refused.
     """
@@ -91,6 +95,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         projected=options.space == PROJECTED,
         lora_alpha=options.lora_alpha or None,
         encoder_weights=options.encoder_weights or None,
+        image_path=options.image_path,
     )
     encoder = encoder_of(weights, options)
     notice = encoder.provenance.notice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from omnivla_vision.checkpoint import load_checkpoint
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.backbone import Backbone, build_backbone
+from omnivla_vision.network.image_paths import get_image_path
 from omnivla_vision.network.presets import DEFAULT_PRESET, get_preset
 from omnivla_vision.network.projector import Projector, build_projector, projector_widths
 from omnivla_vision.network.random_weights import fill_random
@@ -35,7 +36,7 @@ class Weights:
 
     Attributes:
         kind: "random" or "checkpoint".
-        preset: with the checkpoint's own normalization and resize.
+        preset: with the checkpoint's own normalization and resize, and the image path in force.
         fingerprint: identifies the backbone's weights, and the projector's if there is one.
         backbone_fingerprint: the same without the projector, which no engine depends on.
         load: the backbone in float32, in memory of its own; called only when an engine must be built.
@@ -61,6 +62,7 @@ def open_weights(
     projected: bool = False,
     lora_alpha: float | None = None,
     encoder_weights: str | Path | None = None,
+    image_path: str = "",
 ) -> Weights:
     """Weights of a checkpoint, or seeded random ones.
 
@@ -72,10 +74,12 @@ def open_weights(
         projected: whether the projector is needed too.
         lora_alpha: see `load_checkpoint`.
         encoder_weights: see `load_checkpoint`.
+        image_path: one of `image_paths.IMAGE_PATHS`; empty: what is assumed of the checkpoint, or the preset's.
 
     Raises:
         CheckpointError: a subclass per reason for which the checkpoint is refused.
         UnknownPresetError: no such preset.
+        UnknownImagePathError: no such image path.
         UnknownDistributionError: no such distribution.
     """
     if distribution not in DISTRIBUTIONS:
@@ -83,15 +87,17 @@ def open_weights(
             f"unknown distribution of random weights {distribution!r}; expected one of {', '.join(DISTRIBUTIONS)}"
         )
     if str(checkpoint) in ("", RANDOM):
-        return random_weights(
-            get_preset(preset or DEFAULT_PRESET), seed=seed, oddities=ODDITIES[distribution], projected=projected
-        )
+        chosen = get_preset(preset or DEFAULT_PRESET)
+        if image_path:
+            chosen = replace(chosen, image_path=get_image_path(image_path))
+        return random_weights(chosen, seed=seed, oddities=ODDITIES[distribution], projected=projected)
     loaded = load_checkpoint(
         checkpoint,
         preset=preset or None,
         projector=projected,
         lora_alpha=lora_alpha,
         encoder_weights=encoder_weights,
+        image_path=image_path or None,
     )
     return Weights(
         kind=CHECKPOINT,

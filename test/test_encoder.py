@@ -12,7 +12,7 @@ import torch
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
-from omnivla_vision.images.preprocess import NotAnRgbImageError
+from omnivla_vision.images.rgb import NotAnRgbImageError
 from omnivla_vision.network.presets import UnknownPresetError, get_preset
 from test.encoders import random_encoder
 from test.presets import shallow

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from omnivla_vision.checkpoint.assumed_path import AssumedPath
 from omnivla_vision.checkpoint.errors import FilmError, MissingTensorError, UnexpectedTensorError
 from omnivla_vision.checkpoint.stored import Source
 from omnivla_vision.network.spec import Preset
@@ -40,6 +41,7 @@ class Contents:
         projector: `fc1.weight` ... -> tensor; empty if there is none.
         preset: the one that the checkpoint's configuration names, and which file said so.
         configure: puts the checkpoint's normalization and resize into a preset.
+        image_path: the one that is assumed; None for the preset's.
         resample: whether position embeddings may be of another grid than the preset's.
     """
 
@@ -51,6 +53,7 @@ class Contents:
     preset: Preset | None
     preset_source: str
     configure: Callable[[Preset], Configured]
+    image_path: AssumedPath | None = None
     resample: bool = False
     warnings: tuple[str, ...] = ()
 

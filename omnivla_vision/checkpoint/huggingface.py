@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from omnivla_vision.checkpoint.assumed_path import assumed_path
 from omnivla_vision.checkpoint.contents import Contents, split_encoders
 from omnivla_vision.checkpoint.errors import (
     IndexFileError,
@@ -52,6 +53,7 @@ def read_folder(folder: Path, file: Path | None = None) -> Contents:
         preset=preset,
         preset_source=preset_source,
         configure=configure_from(folder),
+        image_path=assumed_path(folder),
         warnings=adapter_warnings(folder),
     )
 

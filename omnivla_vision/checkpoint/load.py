@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from omnivla_vision.checkpoint.assumed_path import choose_path
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.detect import open_checkpoint
 from omnivla_vision.checkpoint.errors import MissingProjectorError, UnreadableFileError
@@ -32,6 +34,7 @@ def load_checkpoint(
     projector: bool = False,
     lora_alpha: float | None = None,
     encoder_weights: str | Path | None = None,
+    image_path: str | None = None,
 ) -> Checkpoint:
     """Map the executed tensors of a checkpoint of any supported format, check and hash them; nothing else is read.
 
@@ -44,13 +47,16 @@ def load_checkpoint(
         lora_alpha: of unmerged LoRA weights without an adapter_config.json.
         encoder_weights: where the encoders are (as `path`) if the checkpoint was trained with frozen ones and does
             not hold them.
+        image_path: what the policy's own code does to its images, one of `image_paths.IMAGE_PATHS`; None for what is
+            assumed of the checkpoint, or the preset's.
 
     Raises:
+        UnknownImagePathError: no such path.
         CheckpointError: a subclass per reason; the message says what was found, what was expected and what to do.
         UnknownPresetError, TimmPresetError, GridMismatchError: there is no such preset.
     """
     try:
-        return _load(path, preset, dtype, projector, lora_alpha, encoder_weights)
+        return _load(path, preset, dtype, projector, lora_alpha, encoder_weights, image_path)
     except OSError as error:
         raise UnreadableFileError(
             error.filename or path,
@@ -67,12 +73,14 @@ def _load(
     projector: bool,
     lora_alpha: float | None,
     encoder_weights: str | Path | None,
+    image_path: str | None,
 ) -> Checkpoint:
     contents = open_checkpoint(path, lora_alpha=lora_alpha)
     if not contents.encoders:
         contents = with_encoders(contents, encoder_weights)
     chosen, preset_source = choose_preset(contents, preset)
     configured = contents.configure(chosen)
+    images = choose_path(image_path, contents.image_path, chosen)
     backbone_plan = plan_backbone(contents, configured.preset)
     check_projector_width(contents, configured.preset)
     projector_plan = _plan_projector(contents, configured.preset) if projector else {}
@@ -83,15 +91,20 @@ def _load(
     return Checkpoint(
         path=str(path),
         format=contents.format,
-        preset=configured.preset,
-        sources={"preset": preset_source, "normalization": configured.normalization, "resize": configured.resize},
+        preset=replace(configured.preset, image_path=images.path),
+        sources={
+            "preset": preset_source,
+            "normalization": configured.normalization,
+            "resize": configured.resize,
+            "image_path": images.source,
+        },
         files=files,
         backbone_state=backbone,
         projector_state=projected if projector else None,
         fingerprint=fingerprint_of(digests),
         backbone_fingerprint=fingerprint_of(backbone_digests),
         parts=_parts(contents, configured.preset, backbone, projected),
-        warnings=(*contents.warnings, *configured.warnings, *_resampled(backbone_plan)),
+        warnings=(*contents.warnings, *configured.warnings, *images.warnings, *_resampled(backbone_plan)),
     )
 
 

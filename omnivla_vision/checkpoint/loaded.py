@@ -32,8 +32,8 @@ class Checkpoint:
     `own_projector`.
 
     Attributes:
-        preset: with the normalization and the resize in force.
-        sources: where `preset`, `normalization` and `resize` came from.
+        preset: with the normalization, the resize and the image path in force.
+        sources: where `preset`, `normalization`, `resize` and `image_path` came from.
         files: what they were like when they were mapped.
         backbone_state: the executed tensors, named as in `Backbone.state_dict()`.
         projector_state: named as in `Projector.state_dict()`; None if it was not asked for.

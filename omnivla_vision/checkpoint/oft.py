@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omnivla_vision.checkpoint import huggingface
+from omnivla_vision.checkpoint.assumed_path import assumed_path
 from omnivla_vision.checkpoint.contents import Contents, split_encoders
 from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError
 from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_of_config
@@ -62,6 +63,7 @@ def read_backbone(file: Path, structure: dict[str, Any], *, lora_alpha: float | 
         preset=preset,
         preset_source=preset_source,
         configure=configure_from(folder),
+        image_path=assumed_path(folder, oft=True),
         warnings=warnings,
     )
 

@@ -30,6 +30,7 @@ def with_encoders(contents: Contents, encoder_weights: str | Path | None) -> Con
     preset = contents.preset or stock_contents.preset
     return replace(
         stock_contents,
+        image_path=contents.image_path,
         format=f"{contents.format}, with encoders of {stock_contents.format}",
         projector=contents.projector,
         preset=preset,

@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         distribution=arguments.weights,
         lora_alpha=arguments.lora_alpha or None,
         encoder_weights=arguments.encoder_weights or None,
+        image_path=arguments.image_path,
     )
     console = Console(stderr=True)
     with Progress(

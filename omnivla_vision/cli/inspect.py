@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         "preset": arguments.preset or None,
         "lora_alpha": arguments.lora_alpha or None,
         "encoder_weights": arguments.encoder_weights or None,
+        "image_path": arguments.image_path or None,
     }
     try:
         checkpoint = load_checkpoint(arguments.checkpoint, projector=True, **options)
@@ -94,6 +95,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
             for spec in preset.encoders
         },
         "resize_from": checkpoint.sources["resize"],
+        "image_path": preset.image_path.name,
+        "image_path_steps": [step.id for step in preset.image_path.steps],
+        "image_path_from": checkpoint.sources["image_path"],
         "fingerprint": checkpoint.fingerprint,
         "backbone_fingerprint": checkpoint.backbone_fingerprint,
         "ignored": list(ignored(checkpoint)),
@@ -121,6 +125,8 @@ def _print(report: dict[str, Any]) -> None:
     lines.append(("normalization", f"from {report['normalization_from']}"))
     for name, values in report["normalization"].items():
         lines.append((f"  {name}", f"mean {values['mean']}, std {values['std']}"))
+    lines.append(("image path", f"{report['image_path']} ({report['image_path_from']})"))
+    lines += [("", step) for step in report["image_path_steps"]]
     lines.append(("resize", f"from {report['resize_from']}"))
     for name, how in report["resize"].items():
         fill = f", fill {how['fill']}" if how["strategy"] == "letterbox" else ""

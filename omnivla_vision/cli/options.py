@@ -32,8 +32,20 @@ def add_checkpoint_options(parser: argparse._ActionsContainer, *, preset: str = 
         metavar="W",
         help="stock encoders for a checkpoint trained with frozen ones: files, or hub:PRESET",
     )
+    add_image_path_option(parser)
     parser.add_argument(
         "--lora-alpha", type=float, default=0.0, metavar="A", help="alpha of LoRA weights without adapter_config.json"
+    )
+
+
+def add_image_path_option(parser: argparse._ActionsContainer) -> None:
+    """Declare --image-path."""
+    parser.add_argument(
+        "--image-path",
+        default="",
+        metavar="I",
+        help="what the policy's own code does to its images first: plain, omnivla, openvla, openvla-crop, "
+        "openvla-oft, openvla-oft-crop, openpi, ... (as is assumed of the checkpoint, or the preset's)",
     )
 
 

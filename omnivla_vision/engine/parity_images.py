@@ -43,7 +43,7 @@ def parity_images_id() -> str:
 
 def batches(spec: EngineSpec, chosen: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
     """The chosen images as inputs of an engine, in batches of `spec.images`; the last is filled up from the front."""
-    preprocess = Preprocessor(spec.preset)
+    preprocess = Preprocessor(spec.preset.network)
     pictures = [parity_images()[index] for index in chosen]
     batches = []
     for start in range(0, len(pictures), spec.images):

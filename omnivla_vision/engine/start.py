@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -219,7 +219,7 @@ def _reference(backbone: Backbone, fingerprint: str, store: BundleStore) -> Refe
     key = {
         "weights": fingerprint,
         "preset_name": backbone.preset.name,
-        "preset": asdict(backbone.preset),
+        "preset": _network(backbone.preset),
         "engine": "reference",
         "precision": "float32",
         "versions": {"torch": torch.__version__},
@@ -249,7 +249,7 @@ def bundle_key(backend: Backend, spec: EngineSpec, fingerprint: str) -> dict[str
     return {
         "weights": fingerprint,
         "preset_name": spec.preset.name,
-        "preset": asdict(spec.preset),
+        "preset": _network(spec.preset),
         "graph_version": GRAPH_VERSION,
         "engine": backend.NAME,
         "precision": spec.precision,
@@ -260,6 +260,13 @@ def bundle_key(backend: Backend, spec: EngineSpec, fingerprint: str) -> dict[str
         "parity_images": parity_images_id(),
         "gate_version": GATE_VERSION,
     }
+
+
+def _network(preset: Preset) -> dict[str, Any]:
+    """All numbers of a network; what is done to images in front of it does not count."""
+    facts = asdict(preset)
+    del facts["image_path"]
+    return facts
 
 
 @contextmanager
@@ -280,7 +287,7 @@ def _rebuild(kind: Any, value: Any) -> Any:
     """A dataclass again, from what `asdict` and JSON made of it: tuples have become lists."""
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{field.name: _rebuild(hints[field.name], value[field.name]) for field in fields(kind)})
+        return kind(**{name: _rebuild(hints[name], part) for name, part in value.items()})
     if get_origin(kind) is tuple:
         return tuple(_rebuild(get_args(kind)[0], item) for item in value)
     return value

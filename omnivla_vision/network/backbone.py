@@ -14,7 +14,7 @@ class Backbone(nn.Module):
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
-        self.preset = preset
+        self.preset = preset.network
         self.encoders = nn.ModuleDict({spec.name: VisionTransformer(spec) for spec in preset.encoders})
 
     def forward(self, *stacks: Tensor) -> Tensor:

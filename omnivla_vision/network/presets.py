@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.network.image_paths import PLAIN, get_image_path
 from omnivla_vision.network.spec import EncoderSpec, GridMismatchError, InputStack, Preset, Resize, Triple
 
 __all__ = [
@@ -116,7 +117,8 @@ def _siglip2(patch_size: int, image_size: int) -> EncoderSpec:
 
 
 # PaliGemma's tower as pi0 runs it: every block, the final norm, and the tanh GELU that it was trained with (the default
-# of flax's gelu, which openpi calls). timm gives the same weights the exact one. openpi letterboxes on black.
+# of flax's gelu, which openpi calls). timm gives the same weights the exact one. Without openpi's image path the black
+# border comes before the resize, not behind it.
 _PI0_SIGLIP = replace(
     _SIGLIP_SO400M,
     timm_id="vit_so400m_patch14_siglip_gap_224.pali_pt",
@@ -147,8 +149,10 @@ _CLIP_L_336 = replace(_CLIP_L, timm_id="vit_large_patch14_clip_336.openai", imag
 _DINOV2_L_REG = _with_registers(_DINOV2_L)
 _DINOV2_SIZES = {"s": _DINOV2_S, "b": _DINOV2_B, "l": _DINOV2_L, "g": _DINOV2_G}
 
+_PATHS = {"pi0-siglip-224": get_image_path("openpi")}
+
 PRESETS: dict[str, Preset] = {
-    name: Preset(name=name, encoders=encoders)
+    name: Preset(name=name, encoders=encoders, image_path=_PATHS.get(name, PLAIN))
     for name, encoders in {
         "dinosiglip-224": (replace(_DINOV2_L_REG, mean=OPENVLA_DINOV2_MEAN, std=OPENVLA_DINOV2_STD), _SIGLIP_SO400M),
         "small": (_with_registers(_DINOV2_S), _SIGLIP_B),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.network.image_paths import PLAIN, ImagePath
 
 Triple = tuple[float, float, float]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "swiglu"]
@@ -99,12 +100,16 @@ class InputStack:
 class Preset:
     """Encoders whose patch features are put side by side, in this order, in channels and in features.
 
+    Attributes:
+        image_path: what is done to an image in front of the encoders' own resize.
+
     Raises:
         GridMismatchError: the encoders' grids differ.
     """
 
     name: str
     encoders: tuple[EncoderSpec, ...]
+    image_path: ImagePath = PLAIN
 
     def __post_init__(self) -> None:
         grids = [encoder.grid for encoder in self.encoders]
@@ -117,6 +122,11 @@ class Preset:
                 f"preset {self.name}: found patch grids {found}; expected the same grid; choose the input sizes, for "
                 "example timm:" + "+".join(f"{e.timm_id}@{min(grids) * e.patch_size}" for e in self.encoders)
             )
+
+    @property
+    def network(self) -> Preset:
+        """The same without an image path: all that an engine depends on."""
+        return replace(self, image_path=PLAIN)
 
     @property
     def width(self) -> int:

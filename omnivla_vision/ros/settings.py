@@ -10,6 +10,7 @@ from typing import Any
 from omnivla_vision.engine.base import PRECISIONS
 from omnivla_vision.engine.start import ENGINES
 from omnivla_vision.images.raw import MAX_PIXELS
+from omnivla_vision.network.image_paths import IMAGE_PATHS
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 from omnivla_vision.tokens.layout import FUSED, SPACES
 from omnivla_vision.tokens.packing import DTYPES
@@ -77,6 +78,11 @@ class VisionParameters:
         0.0, "Alpha of unmerged LoRA weights without an adapter_config.json; 0 for none.", minimum=0.0, maximum=4096.0
     )
     encoder_weights: str = _parameter("", "Where the encoders are, if the checkpoint was trained with frozen ones.")
+    image_path: str = _parameter(
+        "",
+        "What the policy's own code does to its images first; empty: as is assumed of the checkpoint, or the preset's.",
+        choices=("", *IMAGE_PATHS),
+    )
     takes_goal: bool = _parameter(True, "Whether a goal's tokens follow the cameras'; false for OpenVLA.")
 
     engine: str = _parameter("auto", "What runs the network.", choices=("auto", *ENGINES))

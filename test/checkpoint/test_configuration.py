@@ -15,7 +15,7 @@ from omnivla_vision.checkpoint.contents import Configured
 from omnivla_vision.checkpoint.errors import ConfigError
 from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_of_config
 from omnivla_vision.checkpoint.identify import PRISMATIC_IDS
-from omnivla_vision.images.preprocess import preprocessing_id
+from omnivla_vision.network.preprocessing_id import preprocessing_id
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.spec import Preset, Resize
 from test.checkpoint.writers import (

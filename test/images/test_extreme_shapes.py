@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional as F
 
 from omnivla_vision.images.compressed import CompressedImage
-from omnivla_vision.images.preprocess import resize
 from omnivla_vision.images.raw import MAX_RATIO, MAX_SIDE, ImageShapeError, RawImage
+from omnivla_vision.images.resize import resize
 from omnivla_vision.network.spec import Resize
 
 REFUSED = [(1, 1_000_000), (1_000_000, 1), (1, MAX_RATIO + 1), (MAX_RATIO + 1, 1), (MAX_SIDE + 1, 1900)]
@@ -27,7 +27,7 @@ ACCEPTED = [(MAX_SIDE, 128), (128, MAX_SIDE), (MAX_SIDE, 1953), (1953, MAX_SIDE)
 UNDER_A_LIMIT = """
 import resource, sys
 import numpy as np, torch
-from omnivla_vision.images.preprocess import resize
+from omnivla_vision.images.resize import resize
 from omnivla_vision.network.spec import Resize
 torch.set_num_threads(1)
 height, width = map(int, sys.argv[1:])

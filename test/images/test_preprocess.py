@@ -11,7 +11,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.images.preprocess import NotAnRgbImageError, Preprocessor, preprocess, resize
+from omnivla_vision.images.preprocess import Preprocessor, preprocess
+from omnivla_vision.images.resize import resize
+from omnivla_vision.images.rgb import NotAnRgbImageError
 from omnivla_vision.network.presets import get_preset
 
 DINOV2_MEAN, DINOV2_STD = (0.484375, 0.455078125, 0.40625), (0.228515625, 0.2236328125, 0.224609375)

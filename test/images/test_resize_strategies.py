@@ -14,7 +14,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.images.preprocess import Preprocessor, preprocessing_id, resize
+from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.images.resize import resize
+from omnivla_vision.network.preprocessing_id import preprocessing_id
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.spec import Preset, Resize, Strategy
 

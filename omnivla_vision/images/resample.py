@@ -1,0 +1,82 @@
+"""Resizing in float32 with one rounding at the end, as TensorFlow and JAX do it; PIL rounds after each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnivla_vision.images.rgb import Image
+from omnivla_vision.network.image_paths import Filter
+
+Floats = NDArray[np.float32]
+
+
+def _bilinear(x: Floats) -> Floats:
+    return np.maximum(0, 1 - x)
+
+
+def _bicubic(x: Floats) -> Floats:
+    """Keys' with a = -0.5."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0)).astype(np.float32)
+
+
+def _lanczos3(x: Floats) -> Floats:
+    return np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0).astype(np.float32)
+
+
+# The kernel of a distance of at least 0, and its radius in pixels.
+_FILTERS: dict[Filter, tuple[Callable[[Floats], Floats], int]] = {
+    "bilinear": (_bilinear, 1),
+    "bicubic": (_bicubic, 2),
+    "lanczos3": (_lanczos3, 3),
+}
+
+
+def resample(image: Image, sides: tuple[int, int], kind: Filter, *, antialias: bool = True) -> Image:
+    """Bring an image to other sides: uint8 [H, W, 3] -> [*sides, 3], rounded to even and clamped.
+
+    First the rows, then the columns. Memory beside the image: as much as the result of the rows in float32.
+    """
+    if image.shape[:2] == sides:
+        return image
+    rows = _resample_rows(image, sides[0], kind, antialias)
+    columns = _resample_rows(np.ascontiguousarray(rows.swapaxes(0, 1)), sides[1], kind, antialias)
+    return np.ascontiguousarray(columns.swapaxes(0, 1).round().clip(0, 255).astype(np.uint8))
+
+
+def _resample_rows(image: NDArray[np.generic], size: int, kind: Filter, antialias: bool) -> Floats:
+    """[H, W, 3] of any type -> float32 [size, W, 3]."""
+    height, *rest = image.shape
+    kernel, radius = _FILTERS[kind]
+    shrink = height / size
+    stretch = max(shrink, 1.0) if antialias else 1.0
+    out = np.empty((size, *rest), np.float32)
+    for row in range(size):
+        centre = (row + 0.5) * shrink
+        first = max(0, int(np.ceil(centre - radius * stretch - 0.5)))
+        last = min(height - 1, int(np.floor(centre + radius * stretch - 0.5)))
+        distances = np.abs(np.arange(first, last + 1) + 0.5 - centre) / stretch
+        weights = kernel(distances.astype(np.float32))
+        window = image[first : last + 1].reshape(last + 1 - first, -1).astype(np.float32, copy=False)
+        out[row] = ((weights / weights.sum()) @ window).reshape(rest)
+    return out
+
+
+def fitted_sides(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width of an image fitted into a square, rounded down as openpi's `resize_with_pad` does it."""
+    ratio = max(height, width) / size
+    return max(1, int(height / ratio)), max(1, int(width / ratio))
+
+
+def pad(image: Image, size: int, fill: tuple[int, int, int]) -> Image:
+    """Equal borders around a side shorter than `size`, the odd pixel behind: uint8 [H, W, 3] of other sides."""
+    height, width = image.shape[:2]
+    out = np.empty((max(size, height), max(size, width), 3), np.uint8)
+    out[:] = fill
+    top, left = (out.shape[0] - height) // 2, (out.shape[1] - width) // 2
+    out[top : top + height, left : left + width] = image
+    return out

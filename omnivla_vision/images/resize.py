@@ -1,0 +1,78 @@
+"""An image of any size to an encoder's square, as PIL and torchvision do it; the letterbox of long images in strips."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from omnivla_vision.images.rgb import Image, check_rgb
+from omnivla_vision.network.spec import Interpolation, Resize
+
+_PIXELS_AT_A_TIME = 4_000_000
+
+
+def resize(image: Image, size: int, how: Resize = Resize()) -> Tensor:  # noqa: B008 - immutable
+    """Bring an image of any size to [3, size, size] uint8: antialiased (bicubic: a = -0.5), rounded and clamped.
+
+    torch's uint8 kernel works in PIL's fixed-point arithmetic and differs from PIL by at most one level, by two where
+    it enlarges. A `size` x `size` image comes back unchanged. The strategies are Prismatic's: sizes and offsets are
+    rounded as torchvision's resize and centre crop do it.
+
+    Raises:
+        NotAnRgbImageError: not uint8 [H, W, 3], or no pixels.
+        ImageShapeError: longer or narrower than `check_shape` allows.
+    """
+    check_rgb(image)
+    height, width = image.shape[:2]
+    above, before = _borders(height, width) if how.strategy == "letterbox" else (0, 0)
+    sides = height + 2 * above, width + 2 * before
+    scaled = (size, size) if how.strategy == "resize-naive" else tuple(int(size * s / min(sides)) for s in sides)
+    if above or before:
+        planes = _pad_and_scale(image, above, before, scaled, how)
+    else:
+        planes = scale(planes_of(image), scaled, how.interpolation)
+    top, left = (round((side - size) / 2) for side in scaled)
+    return planes[0, :, top : top + size, left : left + size]
+
+
+def _borders(height: int, width: int) -> tuple[int, int]:
+    """Equal ones on both sides; where that leaves one pixel too many, the crop after the resize takes it."""
+    longer = max(height, width)
+    return (longer - height) // 2, (longer - width) // 2
+
+
+def planes_of(image: Image) -> Tensor:
+    """[1, 3, H, W] uint8, in the layout that torch's resize is fast in."""
+    if not image.flags.writeable:
+        image = image.copy()  # torch cannot express a read-only tensor, and warns of undefined behaviour
+    # Transposing a contiguous [H, W, 3] array yields the channels_last layout that the fast kernel wants.
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
+
+
+def scale(planes: Tensor, sides: tuple[int, ...], interpolation: Interpolation) -> Tensor:
+    """PIL's `resize` of [1, 3, H, W] uint8 to other sides, to one level; nothing where the sides are right already."""
+    if planes.shape[2:] == sides:
+        return planes
+    return F.interpolate(planes, size=sides, mode=interpolation, antialias=True)
+
+
+def _pad_and_scale(image: Image, above: int, before: int, sides: tuple[int, ...], how: Resize) -> Tensor:
+    """First the rows, some at a time, then the columns, as torch does it: to the last bit what it makes of the whole
+    square, which around 256x16384 pixels would take 0.8 GB.
+    """
+    height, width = image.shape[:2]
+
+    def scaled_rows(rows: Image) -> Tensor:
+        padded = np.empty((len(rows), width + 2 * before, 3), np.uint8)
+        padded[:] = how.fill
+        padded[:, before : before + width] = rows
+        return scale(planes_of(padded), (len(rows), sides[1]), how.interpolation)
+
+    at_a_time = max(1, _PIXELS_AT_A_TIME // (width + 2 * before))
+    parts = [scaled_rows(image[start : start + at_a_time]) for start in range(0, height, at_a_time)]
+    if above:
+        border = scaled_rows(np.full((1, width, 3), how.fill, np.uint8)).expand(-1, -1, above, -1)
+        parts = [border, *parts, border]
+    return scale(torch.cat(parts, dim=2).contiguous(memory_format=torch.channels_last), sides, how.interpolation)

@@ -1,0 +1,178 @@
+"""What a policy's own code does to an image in front of its encoders, as data: steps, and named paths made of them.
+
+Sources: openvla/openvla (`experiments/robot/openvla_utils.py`, `vla-scripts/deploy.py`), moojink/openvla-oft
+(`experiments/robot/openvla_utils.py`), Physical-Intelligence/openpi (`openpi_client/image_tools.py`), NHirose/OmniVLA
+(`inference/run_omnivla.py`); the crop without TensorFlow is that of openvla-mini and MolmoAct.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from omnivla_vision.errors import VisionError
+
+Filter = Literal["bilinear", "bicubic", "lanczos3"]
+
+
+class UnknownImagePathError(VisionError):
+    """The image path's name is not in the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegRoundTrip:
+    """What is left of an image after a JPEG: chroma halved both ways (4:2:0), decoded with the fast integer transform.
+
+    So TensorFlow writes (`encode_jpeg`, whose default quality this is) and reads. Other programs read with the slow
+    transform, which differs by up to 18 levels.
+    """
+
+    quality: int = 95
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        return f"jpeg:{self.quality}:420:ifast"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeTo:
+    """Resample in float32 and round once, as `tf.image.resize` and `jax.image.resize` do.
+
+    Attributes:
+        size: of the square in pixels; with `keep_ratio` of the square that the image is fitted into.
+        filter: bicubic's a is -0.5.
+        antialias: whether the filter grows with the scale where the image shrinks.
+        keep_ratio: the longer side becomes `size`; the other is rounded down.
+    """
+
+    size: int
+    filter: Filter
+    antialias: bool = True
+    keep_ratio: bool = False
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        antialias = "-antialias" if self.antialias else ""
+        return f"{'fit' if self.keep_ratio else 'resize'}:{self.size}:{self.filter}{antialias}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadTo:
+    """Equal borders around a side shorter than `size` pixels, one more at the end if they are odd; RGB, 0..255."""
+
+    size: int
+    fill: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        return f"pad:{self.size}:fill={','.join(map(str, self.fill))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropAndResize:
+    """The centre of an image as TensorFlow's `crop_and_resize` takes it: corners aligned, bilinear, not antialiased.
+
+    Attributes:
+        area: of the crop, as a part of the image's.
+        size: of the square that becomes of it, in pixels.
+    """
+
+    area: float
+    size: int
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        return f"crop-and-resize:{self.area:.9g}:{self.size}:bilinear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropAndBack:
+    """The centre of an image in whole pixels, and back to the image's own size, as PIL's `crop` and `resize` make it.
+
+    Attributes:
+        area: of the crop, as a part of the image's; its sides are rounded down.
+    """
+
+    area: float
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        return f"crop-and-back:{self.area:.9g}:bilinear-antialias"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnlessSize:
+    """Steps for images that are not `size` x `size` pixels yet; the others stay as they are."""
+
+    size: int
+    steps: tuple[Step, ...]
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        return f"unless-{self.size}({steps_id(self.steps)})"
+
+
+Step = JpegRoundTrip | ResizeTo | PadTo | CropAndResize | CropAndBack | UnlessSize
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePath:
+    """Steps that an image goes through once, in this order, in front of the encoders' own resize."""
+
+    name: str
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Every step with every number; two paths with the same id do the same, whatever their names."""
+        return steps_id(self.steps)
+
+
+def steps_id(steps: tuple[Step, ...]) -> str:
+    """Steps with all their numbers, in order."""
+    return ">".join(step.id for step in steps)
+
+
+# RLDS data sets hold JPEGs of this size, so OFT makes one of whatever comes.
+_AS_IN_RLDS = UnlessSize(size=224, steps=(JpegRoundTrip(), ResizeTo(size=224, filter="lanczos3")))
+# Trained with random crops of 0.9 of the area, evaluated with the one in the middle.
+_CENTRE = CropAndResize(area=0.9, size=224)
+
+PLAIN = ImagePath(name="plain")
+IMAGE_PATHS: dict[str, ImagePath] = {
+    path.name: path
+    for path in (
+        PLAIN,
+        ImagePath(name="omnivla"),
+        ImagePath(name="openvla"),
+        ImagePath(name="openvla-crop", steps=(_CENTRE,)),
+        ImagePath(name="openvla-crop-pil", steps=(CropAndBack(area=0.9),)),
+        ImagePath(name="openvla-oft", steps=(_AS_IN_RLDS,)),
+        ImagePath(name="openvla-oft-crop", steps=(_AS_IN_RLDS, _CENTRE)),
+        ImagePath(
+            name="openpi",
+            steps=(ResizeTo(size=224, filter="bilinear", keep_ratio=True), PadTo(size=224)),
+        ),
+    )
+}
+
+
+def get_image_path(name: str) -> ImagePath:
+    """Look a path up by its name.
+
+    Raises:
+        UnknownImagePathError: no such path; the message lists the known ones.
+    """
+    try:
+        return IMAGE_PATHS[name]
+    except KeyError:
+        raise UnknownImagePathError(
+            f"unknown image path {name!r}; expected one of {', '.join(IMAGE_PATHS)}; choose what the policy's own code "
+            "does to its images"
+        ) from None
