@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.images.resize import planes_of, scale
+from omnivla_vision.images.resize import image_of, planes_of, scale
 from omnivla_vision.images.rgb import Image
+
+_PIXELS_AT_A_TIME = 4_000_000
 
 
 def crop_and_resize(image: Image, area: float, size: int) -> Image:
@@ -59,5 +62,21 @@ def crop_and_back(image: Image, area: float) -> Image:
     height, width = image.shape[:2]
     rows, columns = (max(1, int(side * sqrt(area))) for side in (height, width))
     top, left = (height - rows) // 2, (width - columns) // 2
-    planes = scale(planes_of(image[top : top + rows, left : left + columns]), (height, width), "bilinear")
-    return planes[0].permute(1, 2, 0).contiguous().numpy()
+    kept = image[top : top + rows, left : left + columns]
+    # As torch does it, first across, then down; but some lines at a time, for an image may be large.
+    across = np.empty((rows, width, 3), np.uint8)
+    for some in _runs(rows, width):
+        across[some] = _scaled(kept[some], (len(kept[some]), width))
+    out = np.empty((height, width, 3), np.uint8)
+    for some in _runs(width, height):
+        out[:, some] = _scaled(across[:, some], (height, across[:, some].shape[1]))
+    return out
+
+
+def _runs(lines: int, length: int) -> Iterator[slice]:
+    at_a_time = max(1, _PIXELS_AT_A_TIME // length)
+    return (slice(start, start + at_a_time) for start in range(0, lines, at_a_time))
+
+
+def _scaled(part: Image, sides: tuple[int, int]) -> Image:
+    return image_of(scale(planes_of(part), sides, "bilinear"))

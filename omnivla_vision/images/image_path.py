@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from omnivla_vision.images.crop import crop_and_back, crop_and_resize
+from omnivla_vision.images.fit import fit_into, pad
 from omnivla_vision.images.jpeg import jpeg_round_trip
-from omnivla_vision.images.resample import fitted_sides, pad, resample
+from omnivla_vision.images.resample import resample
 from omnivla_vision.images.rgb import Image, check_rgb
 from omnivla_vision.network.image_paths import (
     CropAndResize,
+    FitInto,
     ImagePath,
     JpegRoundTrip,
     PadTo,
@@ -47,8 +49,9 @@ def _do(step: Step, image: Image) -> Image:
     if isinstance(step, JpegRoundTrip):
         return jpeg_round_trip(image, step.quality)
     if isinstance(step, ResizeTo):
-        sides = fitted_sides(image.shape[0], image.shape[1], step.size) if step.keep_ratio else (step.size, step.size)
-        return resample(image, sides, step.filter, antialias=step.antialias)
+        return resample(image, step.size, step.filter, antialias=step.antialias)
+    if isinstance(step, FitInto):
+        return fit_into(image, step.size)
     if isinstance(step, PadTo):
         return pad(image, step.size, step.fill)
     if isinstance(step, CropAndResize):

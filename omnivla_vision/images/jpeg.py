@@ -15,26 +15,27 @@ from omnivla_vision.images.rgb import Image
 
 Plane = NDArray[np.uint8]
 
-# Rows at a time, even: what they take stays in the processor's cache, and bounds the memory.
-_STRIP = 16
+# What is worked on stays in the processor's cache.
+_PIXELS_AT_A_TIME = 32_768
 _HALF = 1 << 15
 
 
 def jpeg_round_trip(image: Image, quality: int) -> Image:
     """What `tf.io.decode_image` makes of what `tf.image.encode_jpeg` wrote: RGB uint8 [H, W, 3] -> the same shape."""
     height, width = image.shape[:2]
+    rows = 2 * max(1, _PIXELS_AT_A_TIME // (2 * width))
     luma = np.empty((height, width), np.uint8)
     chroma = np.empty((2, -(-height // 2), -(-width // 16) * 8), np.uint8)
-    for start in range(0, height, _STRIP):
-        strip = image[start : start + _STRIP]
-        luma[start : start + _STRIP], full = _to_ycc(strip)
-        chroma[:, start // 2 : (start + _STRIP) // 2] = _halved(full, chroma.shape[2])
+    for start in range(0, height, rows):
+        strip = image[start : start + rows]
+        luma[start : start + rows], full = _to_ycc(strip)
+        chroma[:, start // 2 : (start + rows) // 2] = _halved(full, chroma.shape[2])
     luma = code_plane(luma, quantization(quality, chroma=False))
     table = quantization(quality, chroma=True)
     halves = [code_plane(plane, table)[:, : -(-width // 2)] for plane in chroma]
     out = np.empty((height, width, 3), np.uint8)
-    for start in range(0, height, _STRIP):
-        stop = min(start + _STRIP, height)
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
         blue, red = (_widened(half, start, stop, width) for half in halves)
         out[start:stop] = _to_rgb(luma[start:stop], blue, red)
     return out

@@ -34,6 +34,8 @@ _HALF_FORWARD = np.array(
     np.float64,
 )
 _FORWARD = np.hstack([_HALF_FORWARD, _HALF_FORWARD[:, ::-1] * np.array([[1], [-1]] * 4)])
+# What is worked on stays in the processor's cache.
+_BLOCKS_AT_A_TIME = 512
 # The fast transform leaves the scale of each frequency, 1 or cos(k pi / 16) sqrt(2) on either axis, to the table.
 _SCALES = np.array([1.0, *(np.cos(k * np.pi / 16) * np.sqrt(2) for k in range(1, 8))])
 _AAN = np.round(np.outer(_SCALES, _SCALES) * (1 << 14)).astype(np.int64)
@@ -47,19 +49,18 @@ def quantization(quality: int, *, chroma: bool) -> Integers:
 
 
 def code_plane(plane: Plane, table: Integers) -> Plane:
-    """A plane as it comes back from its blocks: [H, W] -> [H, W], sides filled up to whole blocks and cut again.
-
-    Rows of blocks one at a time, which stay in the processor's cache.
-    """
+    """A plane as it comes back from its blocks: [H, W] -> [H, W], sides filled up to whole blocks and cut again."""
     height, width = plane.shape
     across = -(-width // 8)
     out = np.empty((height, width), np.uint8)
-    for top in range(0, height, 8):
-        rows = plane[top : top + 8]
-        whole = np.pad(rows, ((0, 8 - len(rows)), (0, across * 8 - width)), mode="edge")
-        blocks = whole.reshape(8, across, 8).transpose(0, 2, 1)  # [row, column, block]: blocks run along the last axis
-        coded = _inverse(_quantized(blocks, table), table)
-        out[top : top + 8] = coded.transpose(0, 2, 1).reshape(8, -1)[: len(rows), :width]
+    at_a_time = 8 * max(1, _BLOCKS_AT_A_TIME // across)
+    for top in range(0, height, at_a_time):
+        rows = plane[top : top + at_a_time]
+        down = -(-len(rows) // 8)
+        whole = np.pad(rows, ((0, down * 8 - len(rows)), (0, across * 8 - width)), mode="edge")
+        blocks = whole.reshape(down, 8, across, 8).transpose(1, 3, 0, 2)  # [row, column, block, block]
+        coded = _inverse(_quantized(blocks.reshape(8, 8, -1), table), table).reshape(8, 8, down, across)
+        out[top : top + len(rows)] = coded.transpose(2, 0, 3, 1).reshape(down * 8, -1)[: len(rows), :width]
     return out
 
 

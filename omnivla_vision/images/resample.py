@@ -36,15 +36,15 @@ _FILTERS: dict[Filter, tuple[Callable[[Floats], Floats], int]] = {
 }
 
 
-def resample(image: Image, sides: tuple[int, int], kind: Filter, *, antialias: bool = True) -> Image:
-    """Bring an image to other sides: uint8 [H, W, 3] -> [*sides, 3], rounded to even and clamped.
+def resample(image: Image, size: int, kind: Filter, *, antialias: bool = True) -> Image:
+    """Squash an image into a square: uint8 [H, W, 3] -> [size, size, 3], rounded to even and clamped.
 
-    First the rows, then the columns. Memory beside the image: as much as the result of the rows in float32.
+    First the rows, then the columns. Memory beside the image: the result of the rows in float32.
     """
-    if image.shape[:2] == sides:
+    if image.shape[:2] == (size, size):
         return image
-    rows = _resample_rows(image, sides[0], kind, antialias)
-    columns = _resample_rows(np.ascontiguousarray(rows.swapaxes(0, 1)), sides[1], kind, antialias)
+    rows = _resample_rows(image, size, kind, antialias)
+    columns = _resample_rows(np.ascontiguousarray(rows.swapaxes(0, 1)), size, kind, antialias)
     return np.ascontiguousarray(columns.swapaxes(0, 1).round().clip(0, 255).astype(np.uint8))
 
 
@@ -63,20 +63,4 @@ def _resample_rows(image: NDArray[np.generic], size: int, kind: Filter, antialia
         weights = kernel(distances.astype(np.float32))
         window = image[first : last + 1].reshape(last + 1 - first, -1).astype(np.float32, copy=False)
         out[row] = ((weights / weights.sum()) @ window).reshape(rest)
-    return out
-
-
-def fitted_sides(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width of an image fitted into a square, rounded down as openpi's `resize_with_pad` does it."""
-    ratio = max(height, width) / size
-    return max(1, int(height / ratio)), max(1, int(width / ratio))
-
-
-def pad(image: Image, size: int, fill: tuple[int, int, int]) -> Image:
-    """Equal borders around a side shorter than `size`, the odd pixel behind: uint8 [H, W, 3] of other sides."""
-    height, width = image.shape[:2]
-    out = np.empty((max(size, height), max(size, width), 3), np.uint8)
-    out[:] = fill
-    top, left = (out.shape[0] - height) // 2, (out.shape[1] - width) // 2
-    out[top : top + height, left : left + width] = image
     return out

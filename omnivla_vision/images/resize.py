@@ -51,6 +51,11 @@ def planes_of(image: Image) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
 
 
+def image_of(planes: Tensor) -> Image:
+    """[1, 3, H, W] uint8 -> [H, W, 3]."""
+    return np.ascontiguousarray(planes[0].permute(1, 2, 0).numpy())
+
+
 def scale(planes: Tensor, sides: tuple[int, ...], interpolation: Interpolation) -> Tensor:
     """PIL's `resize` of [1, 3, H, W] uint8 to other sides, to one level; nothing where the sides are right already."""
     if planes.shape[2:] == sides:

@@ -37,25 +37,38 @@ class JpegRoundTrip:
 
 @dataclass(frozen=True, kw_only=True)
 class ResizeTo:
-    """Resample in float32 and round once, as `tf.image.resize` and `jax.image.resize` do.
+    """Squash to a square, resampled in float32 and rounded once, as `tf.image.resize` and `jax.image.resize` do it.
 
     Attributes:
-        size: of the square in pixels; with `keep_ratio` of the square that the image is fitted into.
+        size: of the square, in pixels.
         filter: bicubic's a is -0.5.
         antialias: whether the filter grows with the scale where the image shrinks.
-        keep_ratio: the longer side becomes `size`; the other is rounded down.
     """
 
     size: int
     filter: Filter
     antialias: bool = True
-    keep_ratio: bool = False
 
     @property
     def id(self) -> str:
         """The step with every number, as it stands in a preprocessing id."""
-        antialias = "-antialias" if self.antialias else ""
-        return f"{'fit' if self.keep_ratio else 'resize'}:{self.size}:{self.filter}{antialias}"
+        return f"resize:{self.size}:{self.filter}{'-antialias' if self.antialias else ''}:float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitInto:
+    """Resize as PIL does (bilinear, antialiased), all of the image into a square, its proportions kept.
+
+    Attributes:
+        size: of the square, in pixels: the longer side's; the other is rounded down.
+    """
+
+    size: int
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        return f"fit:{self.size}:bilinear-antialias:uint8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +115,7 @@ class CropAndBack:
     @property
     def id(self) -> str:
         """The step with every number, as it stands in a preprocessing id."""
-        return f"crop-and-back:{self.area:.9g}:bilinear-antialias"
+        return f"crop-and-back:{self.area:.9g}:bilinear-antialias:uint8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +131,7 @@ class UnlessSize:
         return f"unless-{self.size}({steps_id(self.steps)})"
 
 
-Step = JpegRoundTrip | ResizeTo | PadTo | CropAndResize | CropAndBack | UnlessSize
+Step = JpegRoundTrip | ResizeTo | FitInto | PadTo | CropAndResize | CropAndBack | UnlessSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +168,7 @@ IMAGE_PATHS: dict[str, ImagePath] = {
         ImagePath(name="openvla-crop-pil", steps=(CropAndBack(area=0.9),)),
         ImagePath(name="openvla-oft", steps=(_AS_IN_RLDS,)),
         ImagePath(name="openvla-oft-crop", steps=(_AS_IN_RLDS, _CENTRE)),
-        ImagePath(
-            name="openpi",
-            steps=(ResizeTo(size=224, filter="bilinear", keep_ratio=True), PadTo(size=224)),
-        ),
+        ImagePath(name="openpi", steps=(FitInto(size=224), PadTo(size=224))),
     )
 }
 

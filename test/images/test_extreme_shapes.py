@@ -27,7 +27,9 @@ ACCEPTED = [(MAX_SIDE, 128), (128, MAX_SIDE), (MAX_SIDE, 1953), (1953, MAX_SIDE)
 UNDER_A_LIMIT = """
 import resource, sys
 import numpy as np, torch
+from omnivla_vision.images.image_path import follow
 from omnivla_vision.images.resize import resize
+from omnivla_vision.network.image_paths import IMAGE_PATHS
 from omnivla_vision.network.spec import Resize
 torch.set_num_threads(1)
 height, width = map(int, sys.argv[1:])
@@ -35,6 +37,8 @@ strategies = [Resize(strategy=name, interpolation=how, fill=(200, 200, 200))
               for name in ("resize-naive", "letterbox", "resize-crop") for how in ("bicubic", "bilinear")]
 for how in strategies:
     resize(np.zeros((300, 400, 3), np.uint8), 384, how)
+for path in IMAGE_PATHS.values():
+    follow(np.zeros((300, 400, 3), np.uint8), path)
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 2 * height * width * 3 + 250_000_000
 image = np.full((height, width, 3), 200, np.uint8)
@@ -42,6 +46,9 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for how in strategies:
     pixels = resize(image, 384, how)
     assert pixels.shape == (3, 384, 384) and bool((pixels == 200).all())
+for path in IMAGE_PATHS.values():
+    pixels = follow(image, path)
+    assert pixels.max() == 200 and set(np.unique(pixels[::9, ::9])) <= {0, 200}, path.name
 """
 
 

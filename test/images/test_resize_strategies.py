@@ -57,6 +57,18 @@ def test_every_strategy_is_torchvisions_to_one_level(
         assert difference.mean() <= 0.05
 
 
+@pytest.mark.parametrize("shape", [(4000, 64), (2000, 16), (16_384, 128), (1280, 720), (64, 4000), (480, 640)])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_resize_is_pils_width_first_at_every_shape(shape: tuple[int, int], interpolation: str) -> None:
+    """Pillow up to 11 always resizes the width first; from 12 on the height of tall images, which rounds otherwise."""
+    image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    method = getattr(PilImage, interpolation.upper())
+    narrow = PilImage.fromarray(image).resize((224, shape[0]), method)
+    expected = np.asarray(narrow.resize((224, 224), method)).astype(int)
+    found = resize(image, 224, Resize(interpolation=interpolation)).permute(1, 2, 0).numpy()  # type: ignore[arg-type]
+    assert np.abs(found - expected).max() <= 1
+
+
 def test_the_letterboxs_border_has_the_fill_and_the_picture_its_proportions() -> None:
     image = np.full((100, 200, 3), 255, np.uint8)
     square = resize(image, 224, Resize(strategy="letterbox", fill=FILL)).permute(1, 2, 0).numpy()
