@@ -39,22 +39,21 @@ _FILTERS: dict[Filter, tuple[Callable[[Floats], Floats], int]] = {
 def resample(image: Image, size: int, kind: Filter, *, antialias: bool = True) -> Image:
     """Squash an image into a square: uint8 [H, W, 3] -> [size, size, 3], rounded to even and clamped.
 
-    First the rows, then the columns. Memory beside the image: the result of the rows in float32.
+    First the height, then the width. Memory beside the image: the result of the height in float32.
     """
     if image.shape[:2] == (size, size):
         return image
-    rows = _resample_rows(image, size, kind, antialias)
-    columns = _resample_rows(np.ascontiguousarray(rows.swapaxes(0, 1)), size, kind, antialias)
-    return np.ascontiguousarray(columns.swapaxes(0, 1).round().clip(0, 255).astype(np.uint8))
+    turned = _resample_and_turn(image, size, kind, antialias)
+    return _resample_and_turn(turned, size, kind, antialias).round().clip(0, 255).astype(np.uint8)
 
 
-def _resample_rows(image: NDArray[np.generic], size: int, kind: Filter, antialias: bool) -> Floats:
-    """[H, W, 3] of any type -> float32 [size, W, 3]."""
-    height, *rest = image.shape
+def _resample_and_turn(image: NDArray[np.generic], size: int, kind: Filter, antialias: bool) -> Floats:
+    """[H, W, 3] of any type -> float32 [W, size, 3]: the height is resampled, and the axes are swapped."""
+    height, width, channels = image.shape
     kernel, radius = _FILTERS[kind]
     shrink = height / size
     stretch = max(shrink, 1.0) if antialias else 1.0
-    out = np.empty((size, *rest), np.float32)
+    out = np.empty((width, size, channels), np.float32)
     for row in range(size):
         centre = (row + 0.5) * shrink
         first = max(0, int(np.ceil(centre - radius * stretch - 0.5)))
@@ -62,5 +61,5 @@ def _resample_rows(image: NDArray[np.generic], size: int, kind: Filter, antialia
         distances = np.abs(np.arange(first, last + 1) + 0.5 - centre) / stretch
         weights = kernel(distances.astype(np.float32))
         window = image[first : last + 1].reshape(last + 1 - first, -1).astype(np.float32, copy=False)
-        out[row] = ((weights / weights.sum()) @ window).reshape(rest)
+        out[:, row] = ((weights / weights.sum()) @ window).reshape(width, channels)
     return out
