@@ -34,6 +34,7 @@ class EncoderOptions:
         weights: how random weights are distributed: one of `weights.DISTRIBUTIONS`.
         space: "fused", or "projected" to the language model's width.
         lora_alpha: of unmerged LoRA weights without an adapter_config.json; 0 for none.
+        lora_adapter: folder of a LoRA adapter, as PEFT saves it, to merge into the checkpoint; empty for none.
         encoder_weights: where the encoders are, if the checkpoint was trained with frozen ones; empty for none.
         image_path: what the policy's own code does to its images, one of `image_paths.IMAGE_PATHS`; empty: what is
             assumed of the checkpoint, or the preset's. Engines do not depend on it.
@@ -54,6 +55,7 @@ class EncoderOptions:
     weights: str = PLAIN
     space: str = FUSED
     lora_alpha: float = 0.0
+    lora_adapter: str = ""
     encoder_weights: str = ""
     image_path: str = ""
     engine: str = AUTO
@@ -94,6 +96,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         distribution=options.weights,
         projected=options.space == PROJECTED,
         lora_alpha=options.lora_alpha or None,
+        lora_adapter=options.lora_adapter or None,
         encoder_weights=options.encoder_weights or None,
         image_path=options.image_path,
     )

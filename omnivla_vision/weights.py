@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from omnivla_vision.checkpoint import load_checkpoint
+from omnivla_vision.checkpoint.errors import AdapterWithoutBaseError
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.image_paths import get_image_path
@@ -61,6 +62,7 @@ def open_weights(
     distribution: str = PLAIN,
     projected: bool = False,
     lora_alpha: float | None = None,
+    lora_adapter: str | Path | None = None,
     encoder_weights: str | Path | None = None,
     image_path: str = "",
 ) -> Weights:
@@ -73,6 +75,7 @@ def open_weights(
         distribution: of the random weights, one of DISTRIBUTIONS.
         projected: whether the projector is needed too.
         lora_alpha: see `load_checkpoint`.
+        lora_adapter: see `load_checkpoint`.
         encoder_weights: see `load_checkpoint`.
         image_path: one of `image_paths.IMAGE_PATHS`; empty: what is assumed of the checkpoint, or the preset's.
 
@@ -81,12 +84,20 @@ def open_weights(
         UnknownPresetError: no such preset.
         UnknownImagePathError: no such image path.
         UnknownDistributionError: no such distribution.
+        AdapterWithoutBaseError: an adapter, and random weights.
     """
     if distribution not in DISTRIBUTIONS:
         raise UnknownDistributionError(
             f"unknown distribution of random weights {distribution!r}; expected one of {', '.join(DISTRIBUTIONS)}"
         )
     if str(checkpoint) in ("", RANDOM):
+        if lora_adapter is not None:
+            raise AdapterWithoutBaseError(
+                lora_adapter,
+                found="a LoRA adapter for random weights",
+                expected="a checkpoint: the weights that were adapted",
+                advice="give the checkpoint too, or no adapter",
+            )
         chosen = get_preset(preset or DEFAULT_PRESET)
         if image_path:
             chosen = replace(chosen, image_path=get_image_path(image_path))
@@ -96,6 +107,7 @@ def open_weights(
         preset=preset or None,
         projector=projected,
         lora_alpha=lora_alpha,
+        lora_adapter=lora_adapter,
         encoder_weights=encoder_weights,
         image_path=image_path or None,
     )

@@ -43,6 +43,7 @@ class Contents:
         configure: puts the checkpoint's normalization and resize into a preset.
         image_path: the one that is assumed; None for the preset's.
         resample: whether position embeddings may be of another grid than the preset's.
+        adapter_beside: the folder of a LoRA adapter beside shards, merged into them or not: nothing in the files tells.
     """
 
     format: str
@@ -55,6 +56,7 @@ class Contents:
     configure: Callable[[Preset], Configured]
     image_path: AssumedPath | None = None
     resample: bool = False
+    adapter_beside: Path | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -74,14 +76,7 @@ def split_encoders(
     encoders: tuple[dict[str, T], ...] = ({}, {})
     found: dict[int, str] = {}
     for key, tensor in tensors.items():
-        if _FILM.search(key):
-            raise FilmError(
-                file,
-                key=key,
-                found="FiLM layers, which condition the vision on the prompt",
-                expected="none",
-                advice="FiLM is not supported: without the prompt the tokens would be wrong; take a checkpoint without",
-            )
+        refuse_film(file, key)
         prefix = next((prefix for prefix in prefixes if key.startswith(prefix)), None)
         if prefix is None:
             raise UnexpectedTensorError(
@@ -92,7 +87,7 @@ def split_encoders(
                 advice="it is no vision backbone of a supported format",
             )
         found[prefixes[prefix]] = prefix
-        encoders[prefixes[prefix]][_timm_name(key.removeprefix(prefix))] = tensor
+        encoders[prefixes[prefix]][timm_name(key.removeprefix(prefix))] = tensor
     if list(found) == [1]:
         raise MissingTensorError(
             file,
@@ -104,6 +99,23 @@ def split_encoders(
     return tuple(encoder for encoder in encoders if encoder), tuple(found[place] for place in sorted(found))
 
 
-def _timm_name(name: str) -> str:
+def refuse_film(file: Path, key: str, sign: re.Pattern[str] = _FILM) -> None:
+    """Look at a tensor's name; `sign` is what it must not contain.
+
+    Raises:
+        FilmError: it is one of language-conditioned blocks.
+    """
+    if sign.search(key):
+        raise FilmError(
+            file,
+            key=key,
+            found="FiLM layers, which condition the vision on the prompt",
+            expected="none",
+            advice="FiLM is not supported: without the prompt the tokens would be wrong; take a checkpoint without",
+        )
+
+
+def timm_name(name: str) -> str:
+    """What timm calls a parameter of a converted model."""
     # transformers renames parameters called gamma, so OpenVLA's converter calls LayerScale's otherwise.
     return name.removesuffix(".scale_factor") + ".gamma" if name.endswith(".scale_factor") else name

@@ -117,7 +117,19 @@ class FilmError(CheckpointError):
 
 
 class LoraError(CheckpointError):
-    """LoRA weights that cannot be merged: without a base, a half is missing, the scale is unknown or ambiguous."""
+    """LoRA weights that cannot be merged: of another model, a half is missing, the scale is unknown or ambiguous."""
+
+
+class UnsupportedAdapterError(CheckpointError):
+    """An adapter that is not plain LoRA, so that merging it is another computation."""
+
+
+class AdapterNotFoundError(CheckpointError):
+    """Where the LoRA adapter should be, there is no folder with the two files that PEFT saves."""
+
+
+class AdapterWithoutBaseError(CheckpointError):
+    """A LoRA adapter, and no weights that it could be merged into."""
 
 
 class ProjectorWidthError(CheckpointError):

@@ -17,7 +17,7 @@ from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_
 from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.checkpoint.safetensors_file import read_header
 from omnivla_vision.checkpoint.stored import StoredTensor
-from omnivla_vision.checkpoint.unsupported import adapter_warnings
+from omnivla_vision.checkpoint.unsupported import adapter_beside
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -54,7 +54,7 @@ def read_folder(folder: Path, file: Path | None = None) -> Contents:
         preset_source=preset_source,
         configure=configure_from(folder),
         image_path=assumed_path(folder),
-        warnings=adapter_warnings(folder),
+        adapter_beside=adapter_beside(folder),
     )
 
 

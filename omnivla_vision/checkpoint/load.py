@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from omnivla_vision.checkpoint.adapt import adapt
+from omnivla_vision.checkpoint.adapter_folder import read_adapter
 from omnivla_vision.checkpoint.assumed_path import choose_path
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.detect import open_checkpoint
@@ -18,11 +20,13 @@ from omnivla_vision.checkpoint.fingerprint import fingerprint_of
 from omnivla_vision.checkpoint.identify import choose_preset
 from omnivla_vision.checkpoint.loaded import Checkpoint, Part
 from omnivla_vision.checkpoint.mapped import FileStates
+from omnivla_vision.checkpoint.merged_adapter import merged_adapter
 from omnivla_vision.checkpoint.plan import check_projector_width, plan_backbone, plan_projector
 from omnivla_vision.checkpoint.positions import ResampledPositions
 from omnivla_vision.checkpoint.read_tensors import read_all
 from omnivla_vision.checkpoint.stock_encoders import with_encoders
 from omnivla_vision.checkpoint.stored import Source
+from omnivla_vision.checkpoint.unsupported import beside_warnings
 from omnivla_vision.network.spec import Preset
 
 
@@ -33,6 +37,7 @@ def load_checkpoint(
     dtype: torch.dtype | None = None,
     projector: bool = False,
     lora_alpha: float | None = None,
+    lora_adapter: str | Path | None = None,
     encoder_weights: str | Path | None = None,
     image_path: str | None = None,
 ) -> Checkpoint:
@@ -45,6 +50,7 @@ def load_checkpoint(
         dtype: of the tensors in memory; None keeps the checkpoint's own (the widest, if a part has several).
         projector: whether to load the projector, for tokens in projected space.
         lora_alpha: of unmerged LoRA weights without an adapter_config.json.
+        lora_adapter: the folder of a LoRA adapter, as PEFT saves it, to be merged into the checkpoint's weights.
         encoder_weights: where the encoders are (as `path`) if the checkpoint was trained with frozen ones and does
             not hold them.
         image_path: what the policy's own code does to its images, one of `image_paths.IMAGE_PATHS`; None for what is
@@ -56,7 +62,7 @@ def load_checkpoint(
         UnknownPresetError, TimmPresetError, GridMismatchError: there is no such preset.
     """
     try:
-        return _load(path, preset, dtype, projector, lora_alpha, encoder_weights, image_path)
+        return _load(path, preset, dtype, projector, lora_alpha, lora_adapter, encoder_weights, image_path)
     except OSError as error:
         raise UnreadableFileError(
             error.filename or path,
@@ -72,6 +78,7 @@ def _load(
     dtype: torch.dtype | None,
     projector: bool,
     lora_alpha: float | None,
+    lora_adapter: str | Path | None,
     encoder_weights: str | Path | None,
     image_path: str | None,
 ) -> Checkpoint:
@@ -79,12 +86,17 @@ def _load(
     if not contents.encoders:
         contents = with_encoders(contents, encoder_weights)
     chosen, preset_source = choose_preset(contents, preset)
+    adapter = None if lora_adapter is None else read_adapter(lora_adapter, alpha=lora_alpha)
+    ignored: tuple[str, ...] = ()
+    if adapter is not None:
+        contents, ignored = adapt(contents, adapter, chosen)
     configured = contents.configure(chosen)
     images = choose_path(image_path, contents.image_path, chosen)
     backbone_plan = plan_backbone(contents, configured.preset)
     check_projector_width(contents, configured.preset)
     projector_plan = _plan_projector(contents, configured.preset) if projector else {}
-    files = FileStates.of({source.file for source in (*backbone_plan.values(), *projector_plan.values())})
+    plan = backbone_plan | {f"projector.{name}": source for name, source in projector_plan.items()}
+    files = FileStates.of({file for source in plan.values() for file in source.files})
     backbone, backbone_digests = read_all(backbone_plan, dtype)
     projected, projector_digests = read_all(projector_plan, dtype)
     digests = backbone_digests | {f"projector.{name}": digest for name, digest in projector_digests.items()}
@@ -104,7 +116,14 @@ def _load(
         fingerprint=fingerprint_of(digests),
         backbone_fingerprint=fingerprint_of(backbone_digests),
         parts=_parts(contents, configured.preset, backbone, projected),
-        warnings=(*contents.warnings, *configured.warnings, *images.warnings, *_resampled(backbone_plan)),
+        warnings=(
+            *contents.warnings,
+            *beside_warnings(contents.adapter_beside, adapter.folder if adapter else None),
+            *configured.warnings,
+            *images.warnings,
+            *_resampled(backbone_plan),
+        ),
+        adapter=merged_adapter(plan, str(adapter.folder) if adapter else "", ignored),
     )
 
 

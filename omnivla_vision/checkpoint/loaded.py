@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from omnivla_vision.checkpoint.mapped import FileStates
+from omnivla_vision.checkpoint.merged_adapter import MergedAdapter
 from omnivla_vision.network.backbone import Backbone, backbone_shell
 from omnivla_vision.network.projector import Projector, load_projector
 from omnivla_vision.network.spec import Preset
@@ -39,6 +40,7 @@ class Checkpoint:
         projector_state: named as in `Projector.state_dict()`; None if it was not asked for.
         fingerprint: SHA-256 in hexadecimal over the loaded tensors, see `checkpoint.fingerprint`.
         backbone_fingerprint: the same without the projector.
+        adapter: what of a LoRA adapter is in the tensors; None if nothing.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Checkpoint:
     backbone_fingerprint: str
     parts: tuple[Part, ...]
     warnings: tuple[str, ...]
+    adapter: MergedAdapter | None = None
 
     @property
     def dtype(self) -> torch.dtype:

@@ -11,14 +11,15 @@ from omnivla_vision.checkpoint.assumed_path import assumed_path
 from omnivla_vision.checkpoint.contents import Contents, split_encoders
 from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError
 from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_of_config
-from omnivla_vision.checkpoint.lora import merge_lora, read_scale
+from omnivla_vision.checkpoint.lora import config_beside, merge_lora
 from omnivla_vision.checkpoint.stored import StoredTensor
-from omnivla_vision.checkpoint.unsupported import adapter_warnings
+from omnivla_vision.checkpoint.unsupported import adapter_beside
 
 PATTERN = "vision_backbone--*_checkpoint.pt"
 PREFIXES = {"featurizer.": 0, "fused_featurizer.": 1}
 # Wrappers that training puts around the backbone, and around every block where FiLM was there.
 _WRAPPERS = re.compile(r"^(module\.)?(vision_backbone\.)?")
+_VISION_FROM_PT = "the folder has shards too: its vision weights are taken from the .pt file, as OpenVLA-OFT does it"
 _WRAPPED_BLOCK = re.compile(r"^(blocks\.\d+)\.block\.")
 
 
@@ -48,31 +49,33 @@ def read_backbone(file: Path, structure: dict[str, Any], *, lora_alpha: float | 
     folder = file.parent
     tensors = {_WRAPPERS.sub("", key): t for key, t in structure.items() if isinstance(t, StoredTensor)}
     encoders, prefixes = split_encoders(file, tensors, PREFIXES)
-    scale = read_scale(folder, lora_alpha)
-    projector, warnings = _projector(folder)
+    config = config_beside(folder, lora_alpha)
+    shards = any((folder / name).is_file() for name in (huggingface.INDEX, huggingface.SINGLE))
     preset, preset_source = preset_of_config(folder, len(encoders))
     return Contents(
         format="D: OpenVLA-OFT vision backbone",
         file=file,
         encoders=tuple(
-            merge_lora({_WRAPPED_BLOCK.sub(r"\1.", name): t for name, t in encoder.items()}, scale, file)
-            for encoder in encoders
+            merge_lora(
+                {_WRAPPED_BLOCK.sub(r"\1.", name): t for name, t in encoder.items()},
+                config,
+                file,
+                prefix=huggingface.VISION + prefix,
+            )
+            for encoder, prefix in zip(encoders, prefixes, strict=True)
         ),
         prefixes=prefixes,
-        projector=projector,
+        projector=_projector(folder) if shards else {},
         preset=preset,
         preset_source=preset_source,
         configure=configure_from(folder),
         image_path=assumed_path(folder, oft=True),
-        warnings=warnings,
+        adapter_beside=adapter_beside(folder) if shards else None,
+        warnings=(_VISION_FROM_PT,) if shards else (),
     )
 
 
-def _projector(folder: Path) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    if not any((folder / name).is_file() for name in (huggingface.INDEX, huggingface.SINGLE)):
-        return {}, ()
+def _projector(folder: Path) -> dict[str, StoredTensor]:
     tensors = huggingface.read_tensors(folder)
     prefix = huggingface.PROJECTOR
-    warning = "the folder has shards too: its vision weights are taken from the .pt file, as OpenVLA-OFT does it"
-    projector = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
-    return projector, (warning, *adapter_warnings(folder))
+    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}

@@ -144,9 +144,8 @@ def _check_order(contents: Contents, encoders: list[_Encoder]) -> None:
 def _check_known(encoder: _Encoder, expected: Mapping[str, object]) -> None:
     """Refuse tensors of another network: an unread bias would change the tokens as much as a missing one."""
     spec = encoder.spec
-    unread = tuple(f"blocks.{number}." for number in range(spec.block + 1, spec.depth))
     for name, tensor in encoder.tensors.items():
-        if name not in expected and not name.startswith(unread) and not _BEHIND.match(name):
+        if name not in expected and not is_behind(spec, name):
             raise UnexpectedTensorError(
                 tensor.file,
                 key=tensor.key,
@@ -154,6 +153,12 @@ def _check_known(encoder: _Encoder, expected: Mapping[str, object]) -> None:
                 expected=f"the tensors of {spec.architecture}, {spec.depth} blocks, for preset {encoder.preset.name}",
                 advice="choose the preset of this checkpoint",
             )
+
+
+def is_behind(spec: EncoderSpec, name: str) -> bool:
+    """Whether a tensor's place is behind the block whose output is taken: those that are not executed, and its norm."""
+    unread = tuple(f"blocks.{number}." for number in range(spec.block + 1, spec.depth))
+    return name.startswith(unread) or _BEHIND.match(name) is not None
 
 
 def _source(encoder: _Encoder, name: str, shape: tuple[int, ...]) -> Source:

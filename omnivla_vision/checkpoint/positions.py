@@ -28,6 +28,11 @@ class ResampledPositions:
         return self.source.file
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """See `Source`."""
+        return self.source.files
+
+    @property
     def key(self) -> str:
         """See `Source`."""
         return self.source.key

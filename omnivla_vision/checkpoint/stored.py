@@ -31,6 +31,7 @@ class Source(Protocol):
 
     Attributes:
         file: for error messages.
+        files: everything that it is read from.
         key: likewise; what the file calls it.
         dtype: of the tensor in the checkpoint, which the fingerprint covers.
         shape: of the tensor.
@@ -38,6 +39,8 @@ class Source(Protocol):
 
     @property
     def file(self) -> Path: ...
+    @property
+    def files(self) -> tuple[Path, ...]: ...
     @property
     def key(self) -> str: ...
     @property
@@ -68,6 +71,11 @@ class StoredTensor:
     shape: tuple[int, ...]
     offset: int
     strides: tuple[int, ...] | None = None  # None: row-major
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """See `Source`."""
+        return (self.file,)
 
     def read(self, consume: Callable[[memoryview], None]) -> Tensor:
         """See `Source`."""

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omnivla_vision.checkpoint.errors import LoraError, PickledWeightsError
+from omnivla_vision.checkpoint.errors import AdapterWithoutBaseError, PickledWeightsError
 
 # As Hugging Face's libraries called weights before safetensors: one file, shards, and their index.
 PICKLED = "pytorch_model*.bin*"
 ADAPTER, ADAPTER_FOLDER = "adapter_model.safetensors", "lora_adapter"
-MERGE = (
-    "merge it into its base (PEFT's merge_and_unload, or openvla-oft's vla-scripts/merge_lora_weights_and_save.py) "
-    "and give the merged folder"
-)
 
 
 def refuse_pickled(path: Path, names: str) -> None:
@@ -34,7 +30,7 @@ def refuse_known(folder: Path) -> None:
 
     Raises:
         PickledWeightsError: it has pickled weights.
-        LoraError: it has a LoRA adapter and nothing that it could adapt.
+        AdapterWithoutBaseError: it has a LoRA adapter and nothing that it could adapt.
     """
     if pickled := sorted(folder.glob(PICKLED)):
         refuse_pickled(folder, pickled[0].name)
@@ -47,19 +43,40 @@ def refuse_adapter(file: Path) -> None:
     """A LoRA adapter as PEFT saves it, without its base.
 
     Raises:
-        LoraError: always.
+        AdapterWithoutBaseError: always.
     """
-    raise LoraError(file, found="a LoRA adapter alone", expected="the weights that it adapts, too", advice=MERGE)
-
-
-def adapter_warnings(folder: Path) -> tuple[str, ...]:
-    """What must be said of an adapter beside shards, merged into them or not: their tensors are the same."""
-    adapter = folder / ADAPTER_FOLDER
-    if not adapter.is_dir():
-        return ()
-    sentence = (
-        f"{adapter} is not used: the shards beside it are taken as they are. That is right if training merged the "
-        "adapter into them, as OpenVLA-OFT does by default. If they are the base model's, the tokens are not those of "
-        f"the policy: {MERGE}"
+    raise AdapterWithoutBaseError(
+        file,
+        found="a LoRA adapter alone",
+        expected="the weights that it adapts, too",
+        advice="give the base model as the checkpoint, and the adapter's folder with --lora-adapter (parameter "
+        "lora_adapter)",
     )
-    return (sentence,)
+
+
+def adapter_beside(folder: Path) -> Path | None:
+    """The folder of the adapter that lies beside shards, if there is one."""
+    adapter = folder / ADAPTER_FOLDER
+    return adapter if adapter.is_dir() else None
+
+
+def beside_warnings(beside: Path | None, used: Path | None) -> tuple[str, ...]:
+    """What must be said of an adapter beside shards, merged into them or not: their tensors' names are the same.
+
+    Args:
+        beside: its folder.
+        used: the folder of the adapter that is merged, if one is.
+    """
+    if beside is None:
+        return ()
+    merged = "training merged the adapter into them, as OpenVLA-OFT does by default"
+    if used is None:
+        sentence = (
+            f"{beside} is not used: the shards beside it are taken as they are. That is right if {merged}. If they are "
+            "the base model's, the tokens are not those of the policy: give it with --lora-adapter (parameter "
+            "lora_adapter)"
+        )
+        return (sentence,)
+    if used.resolve() == beside.resolve():
+        return (f"{beside} is merged into the shards beside it. If {merged}, it counts twice: do not give it",)
+    return ()

@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         distribution=arguments.weights,
         lora_alpha=arguments.lora_alpha or None,
+        lora_adapter=arguments.lora_adapter or None,
         encoder_weights=arguments.encoder_weights or None,
         image_path=arguments.image_path,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from omnivla_vision.cli.options import add_checkpoint_options
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     options: dict[str, Any] = {
         "preset": arguments.preset or None,
         "lora_alpha": arguments.lora_alpha or None,
+        "lora_adapter": arguments.lora_adapter or None,
         "encoder_weights": arguments.encoder_weights or None,
         "image_path": arguments.image_path or None,
     }
@@ -98,6 +100,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "image_path": preset.image_path.name,
         "image_path_steps": [step.id for step in preset.image_path.steps],
         "image_path_from": checkpoint.sources["image_path"],
+        "lora": None if checkpoint.adapter is None else asdict(checkpoint.adapter),
         "fingerprint": checkpoint.fingerprint,
         "backbone_fingerprint": checkpoint.backbone_fingerprint,
         "ignored": list(ignored(checkpoint)),
@@ -131,6 +134,7 @@ def _print(report: dict[str, Any]) -> None:
     for name, how in report["resize"].items():
         fill = f", fill {how['fill']}" if how["strategy"] == "letterbox" else ""
         lines.append((f"  {name}", f"{how['strategy']} to {how['size']}, {how['interpolation']}{fill}"))
+    lines += [] if report["lora"] is None else _lora(report["lora"])
     lines.append(("fingerprint", report["fingerprint"]))
     if projected is not None:
         lines.append(("  fused space", report["backbone_fingerprint"]))
@@ -139,3 +143,14 @@ def _print(report: dict[str, Any]) -> None:
         print(f"{name:<15} {value}")
     for warning in report["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def _lora(lora: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines about an adapter that was merged."""
+    rank, alpha, scale = (
+        ", ".join(f"{value:g}" for value in lora[key]) or "none" for key in ("ranks", "alphas", "scales")
+    )
+    lines = [("lora", lora["path"]), ("  scale", f"{scale} (rank {rank}, alpha {alpha})")]
+    for title, key in (("  merged", "layers"), ("  saved whole", "saved")):
+        lines.append((title, ", ".join(f"{part} {count}" for part, count in lora[key].items()) or "nothing"))
+    return lines + [("  ignored", phrase) for phrase in lora["ignored"]]

@@ -36,6 +36,9 @@ def add_checkpoint_options(parser: argparse._ActionsContainer, *, preset: str = 
     parser.add_argument(
         "--lora-alpha", type=float, default=0.0, metavar="A", help="alpha of LoRA weights without adapter_config.json"
     )
+    parser.add_argument(
+        "--lora-adapter", default="", metavar="DIR", help="LoRA adapter, PEFT's folder, to merge into the checkpoint"
+    )
 
 
 def add_image_path_option(parser: argparse._ActionsContainer) -> None:

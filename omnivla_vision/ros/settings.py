@@ -77,6 +77,9 @@ class VisionParameters:
     lora_alpha: float = _parameter(
         0.0, "Alpha of unmerged LoRA weights without an adapter_config.json; 0 for none.", minimum=0.0, maximum=4096.0
     )
+    lora_adapter: str = _parameter(
+        "", "Folder of a LoRA adapter, as PEFT saves it, to merge into the checkpoint; empty for none."
+    )
     encoder_weights: str = _parameter("", "Where the encoders are, if the checkpoint was trained with frozen ones.")
     image_path: str = _parameter(
         "",

@@ -122,14 +122,14 @@ def test_an_adapter_beside_shards_is_spoken_of(folder: Path, small_model: Model,
         found = load_checkpoint(folder, preset=small_model.preset, lora_alpha=None)
         (warning,) = [words for words in found.warnings if "lora_adapter" in words]
         assert "is not used: the shards beside it are taken as they are" in warning
-        assert "merge_lora_weights_and_save.py" in warning
+        assert "give it with --lora-adapter (parameter lora_adapter)" in warning
         assert str(Path("lora_adapter", "adapter_model.safetensors")) in ignored(found)
 
 
 def test_an_adapter_alone(adapter: Path, small_model: Model) -> None:
-    said = ("found a LoRA adapter alone", "merge it into its base")
+    said = ("found a LoRA adapter alone", "give the base model as the checkpoint", "--lora-adapter")
     for path in (adapter, adapter.parent, adapter / "adapter_model.safetensors"):
-        refused(path, small_model, errors.LoraError, "adapter_model.safetensors", *said)
+        refused(path, small_model, errors.AdapterWithoutBaseError, "adapter_model.safetensors", *said)
 
 
 def test_what_is_ignored_is_listed(folder: Path, small_model: Model, tmp_path: Path) -> None:

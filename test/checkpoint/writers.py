@@ -210,10 +210,11 @@ def write_oft(
     adapter: Mapping[str, Any] | None = None,
     ddp: bool = False,
     wrapped: bool = False,
+    convolutions: bool = False,
     seed: int = 5,
     edit: Edit | None = None,
 ) -> tuple[Path, list[State]]:
-    """Format D; `wrapped` as training with FiLM leaves it.
+    """Format D; `wrapped` as training with FiLM leaves it; `convolutions`: these are adapted, too.
 
     Returns the .pt file, and the adapted layers' `A` and `B` under timm's names, per encoder.
     """
@@ -227,14 +228,15 @@ def write_oft(
             if wrapped:
                 key = re.sub(r"^(blocks\.\d+)\.", r"\1.block.", key)
             layer, _, part = key.rpartition(".")
-            linear = layer.endswith((".qkv", ".proj", ".fc1", ".fc2", "attn_pool.q")) and "patch_embed" not in layer
-            if not linear:
+            adapted = layer.endswith((".qkv", ".proj", ".fc1", ".fc2", "attn_pool.q"))
+            if not adapted or ("patch_embed" in layer and not convolutions):
                 state[f"{prefix}.{key}"] = tensor
                 continue
             state[f"{prefix}.{layer}.base_layer.{part}"] = tensor
             if part == "weight":
-                halves[f"{name}.A"] = 0.05 * torch.randn(rank, tensor.shape[1], generator=generator)
-                halves[f"{name}.B"] = 0.05 * torch.randn(tensor.shape[0], rank, generator=generator)
+                ones = (1 for _ in tensor.shape[2:])
+                halves[f"{name}.A"] = 0.05 * torch.randn(rank, *tensor.shape[1:], generator=generator)
+                halves[f"{name}.B"] = 0.05 * torch.randn(tensor.shape[0], rank, *ones, generator=generator)
                 state[f"{prefix}.{layer}.lora_A.default.weight"] = halves[f"{name}.A"]
                 state[f"{prefix}.{layer}.lora_B.default.weight"] = halves[f"{name}.B"]
         adapters.append(halves)
