@@ -17,12 +17,11 @@ from omnivla_vision.goal import EncodedGoal, Goal
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.spec import Preset
-from omnivla_vision.tokens.layout import token_layout
+from omnivla_vision.tokens.layout import GOAL, token_layout
 from omnivla_vision.tokens.provenance import Provenance
 from omnivla_vision.tokens.token_set import TokenSet
 
 Image = NDArray[np.uint8]
-GOAL = "goal"
 
 
 class ImageCountError(VisionError):
@@ -40,6 +39,7 @@ class VisionEncoder:
         preset: what the engine runs, with the normalization in force.
         weights: "random" or "checkpoint".
         fingerprint: of the weights.
+        backbone_fingerprint: the same without the projector's; None if there is none.
         cameras: what `encode` is given, one name per image: one for OmniVLA and OpenVLA, several for OpenVLA-OFT.
         takes_goal: whether the goal's rows follow; OpenVLA has none.
         projector: brings the tokens to the language model's width; None leaves them fused.
@@ -53,6 +53,7 @@ class VisionEncoder:
         *,
         weights: str,
         fingerprint: str,
+        backbone_fingerprint: str | None = None,
         cameras: Sequence[str] = ("current",),
         takes_goal: bool = True,
         projector: Projector | None = None,
@@ -76,6 +77,7 @@ class VisionEncoder:
             preset=preset.name,
             weights=weights,
             fingerprint=fingerprint,
+            backbone_fingerprint=fingerprint if backbone_fingerprint is None else backbone_fingerprint,
             preprocessing_id=self._preprocess.id,
             engine=engine.name,
             precision=engine.precision,

@@ -13,14 +13,9 @@ from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.select import AUTO, build_engine
 from omnivla_vision.engine.start import start_reference
 from omnivla_vision.engine.store_folder import StoreError, expand_store
-from omnivla_vision.errors import VisionError
 from omnivla_vision.network.projector import Projector
-from omnivla_vision.tokens.layout import FUSED, PROJECTED, SPACES
+from omnivla_vision.tokens.layout import FUSED, PROJECTED, check_space
 from omnivla_vision.weights import PLAIN, Weights, open_weights
-
-
-class UnknownSpaceError(VisionError):
-    """Tokens are either fused or projected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +80,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         CheckpointError, UnknownPresetError: the weights are refused.
         EngineError: the engine is refused.
     """
-    if options.space not in SPACES:
-        raise UnknownSpaceError(f"unknown token space {options.space!r}; expected one of {', '.join(SPACES)}")
+    check_space(options.space)
     if options.threads:
         torch.set_num_threads(options.threads)
     weights = open_weights(
@@ -127,6 +121,7 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
         weights.preset,
         weights=weights.kind,
         fingerprint=weights.fingerprint,
+        backbone_fingerprint=weights.backbone_fingerprint,
         cameras=options.cameras,
         takes_goal=options.takes_goal,
         projector=weights.projector and weights.projector.to(projector_dtype(weights.projector, one.precision)),

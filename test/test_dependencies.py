@@ -15,7 +15,7 @@ ROOT = Path(omnivla_vision.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 ROS_PACKAGES = {"rclpy", "builtin_interfaces", "std_msgs", "sensor_msgs", "diagnostic_msgs", "rcl_interfaces"}
 ROS_PACKAGES |= {"lifecycle_msgs", "rosgraph_msgs", "geometry_msgs", "std_srvs", "cv_bridge", "message_filters"}
-ROS_PACKAGES |= {"diagnostic_updater", "launch", "launch_ros"}
+ROS_PACKAGES |= {"diagnostic_updater", "launch", "launch_ros", "nav_msgs"}
 # Which room may import which, from the foundation up: a room knows only rooms above its own line here.
 ROOMS = {
     "errors": "",
@@ -30,9 +30,10 @@ ROOMS = {
     "transport": "errors resources",
     "checkpoint": "errors network",
     "weights": "checkpoint errors network",
+    "policy": "checkpoint errors network tokens weights",
     "engine": "errors images network output_files process resources tokens",
     "encoder": "engine errors goal images network tokens",
-    "loading": "encoder engine errors network tokens weights",
+    "loading": "encoder engine network tokens weights",
     "live": "encoder goal images tokens",
     "replay": "encoder errors goal images live output_files process progress resources tokens",
     "bench": "encoder engine errors goal images network tokens weights",

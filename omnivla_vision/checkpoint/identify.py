@@ -69,6 +69,18 @@ def preset_of_timm_ids(ids: Sequence[str], sizes: Sequence[int] | None = None) -
     return get_preset(TIMM_PREFIX + "+".join(parts))
 
 
+def encoder_of_timm_id(timm_id: str, image_size: int) -> EncoderSpec:
+    """One model at an input size, whichever preset has it.
+
+    Raises:
+        TimmPresetError: none has it, and timm makes none either.
+    """
+    for spec in (spec for preset in PRESETS.values() for spec in preset.encoders):
+        if _same_model(spec.timm_id, timm_id) and spec.image_size == image_size:
+            return spec
+    return get_preset(f"{TIMM_PREFIX}{timm_id}@{image_size}").encoders[0]
+
+
 def same_architectures(one: Preset, other: Preset) -> bool:
     """Whether two presets take the same weights at the same input sizes."""
     return [(spec.architecture, spec.image_size) for spec in one.encoders] == [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +11,12 @@ from omnivla_vision.engine.start import ENGINES
 from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.network.image_paths import IMAGE_PATHS
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
-from omnivla_vision.tokens.layout import FUSED, SPACES
+from omnivla_vision.tokens.layout import FUSED, SPACES, camera_names_problem
 from omnivla_vision.tokens.packing import DTYPES
 from omnivla_vision.weights import DISTRIBUTIONS, PLAIN
 
 LATCHED, APPROXIMATE, EXACT = "latched", "approximate", "exact"
 RAW, COMPRESSED = "raw", "compressed"
-_CAMERA_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 
 
 def _parameter(
@@ -50,13 +48,6 @@ def _check_preset(name: Any) -> str:
     if name in ("", *PRESETS) or name.startswith("timm:"):
         return ""
     return f"one of {', '.join(PRESETS)}, or timm:ID[+ID]"
-
-
-def _check_cameras(names: Any) -> str:
-    bad = [name for name in names if not _CAMERA_NAME.fullmatch(name) or name == "goal"]
-    if bad or not names or len(set(names)) < len(names):
-        return "one or more different names of letters, digits and underscores, none of them 'goal'"
-    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +95,7 @@ class VisionParameters:
     cameras: tuple[str, ...] = _parameter(
         ("current",),
         "One name: its images come on image_raw. Several: on <name>/image_raw each, paired by time, one message.",
-        check=_check_cameras,
+        check=camera_names_problem,
     )
     image_transport: str = _parameter(
         RAW, "raw: sensor_msgs/Image; compressed: CompressedImage on <topic>/compressed.", choices=(RAW, COMPRESSED)

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from omnivla_vision.errors import VisionError
 from omnivla_vision.network.spec import Preset
 
 FUSED, PROJECTED = "fused", "projected"
 SPACES = (FUSED, PROJECTED)
+# What the goal's rows are called, and so no camera's.
+GOAL = "goal"
+CAMERA_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
+
+
+def camera_names_problem(names: Sequence[str]) -> str:
+    """What is expected of the cameras' names, if these are not as they should be; else empty."""
+    bad = [name for name in names if not CAMERA_NAME.fullmatch(name) or name == GOAL]
+    if bad or not names or len(set(names)) < len(names):
+        return f"one or more different names of letters, digits and underscores, none of them {GOAL!r}"
+    return ""
+
+
+class UnknownSpaceError(VisionError):
+    """Tokens are either fused or projected."""
+
+
+def check_space(space: str) -> None:
+    """Refuse a name that is neither.
+
+    Raises:
+        UnknownSpaceError: it is not one of SPACES.
+    """
+    if space not in SPACES:
+        raise UnknownSpaceError(f"unknown token space {space!r}; expected one of {', '.join(SPACES)}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch")
 
 from omnivla_vision.cli import COMMANDS, main
-from omnivla_vision.cli.paths import path
+from omnivla_vision.cli.named_images import NamedImages
 from omnivla_vision.images.files import ImageFileError, read_rgb
 from test.presets import small_is_shallow
 
@@ -50,7 +50,7 @@ def test_every_path_of_every_command_is_taken_that_way() -> None:
     for name, parser in commands.items():
         for action in parser._actions:
             assert action.type is not Path, f"{name} {action.dest}"
-    assert commands["encode"]._option_string_actions["--image"].type is path
+    assert isinstance(commands["encode"]._option_string_actions["--image"], NamedImages)  # `path` within
 
 
 @pytest.mark.parametrize("image", ["--image", "--goal"])

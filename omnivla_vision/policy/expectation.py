@@ -1,0 +1,75 @@
+"""What a policy's checkpoint says about the tokens that it can take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omnivla_vision.network.preprocessing_id import preprocessing_id
+from omnivla_vision.network.spec import Preset
+from omnivla_vision.policy.errors import RandomWeightsError
+from omnivla_vision.tokens.layout import FUSED, PROJECTED, TokenLayout, check_space, token_layout
+from omnivla_vision.weights import CHECKPOINT, open_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What tokens must be to be a policy's own.
+
+    Attributes:
+        preset: the encoders, with the image path, resize and normalization in force.
+        layout: names of the images, space, rows and columns.
+        fingerprint: of the weights, the projector's included in projected space; empty: random weights will do.
+        backbone_fingerprint: the same without the projector's.
+        preprocessing_id: of image path, resize and normalization.
+        warnings: what the user should know of the checkpoint, one sentence each.
+    """
+
+    preset: Preset
+    layout: TokenLayout
+    fingerprint: str
+    backbone_fingerprint: str
+    preprocessing_id: str
+    warnings: tuple[str, ...]
+
+
+def expect(
+    checkpoint: str | Path,
+    *,
+    images: Sequence[str] = ("current", "goal"),
+    space: str = FUSED,
+    allow_random: bool = False,
+    **options: Any,
+) -> Expectation:
+    """Read a checkpoint's vision weights (1.4 GB in bfloat16, once, seconds) for their fingerprints.
+
+    Args:
+        checkpoint: the policy's folder, as `load_checkpoint` takes it; empty with `allow_random`.
+        images: names of the images that the policy takes, in its order; the goal, where there is one, is "goal".
+        space: "fused", or "projected" where the node is to run the projector, too.
+        allow_random: take tokens of random weights, and of any: for trying things out, never for driving.
+        **options: of `open_weights`: `preset`, `image_path`, `encoder_weights`, `lora_adapter`, `lora_alpha`.
+
+    Raises:
+        CheckpointError, UnknownPresetError: the checkpoint is refused.
+        UnknownSpaceError: `space` is neither.
+        RandomWeightsError: no checkpoint, without `allow_random`.
+    """
+    check_space(space)
+    weights = open_weights(checkpoint, projected=space == PROJECTED, **options)
+    if weights.kind != CHECKPOINT and not allow_random:
+        raise RandomWeightsError(
+            "found no checkpoint; expected the policy's, whose tokens alone are those that it was trained with; give "
+            "its folder, or allow random weights to try things out without driving"
+        )
+    projected_width = None if weights.projector is None else weights.projector.out_width
+    return Expectation(
+        preset=weights.preset,
+        layout=token_layout(weights.preset, tuple(images), projected_width),
+        fingerprint="" if allow_random else weights.fingerprint,
+        backbone_fingerprint="" if allow_random else weights.backbone_fingerprint,
+        preprocessing_id=preprocessing_id(weights.preset),
+        warnings=weights.warnings,
+    )

@@ -1,0 +1,1 @@
+"""A small policy with the interface of OmniVLA's own code, under its names."""
