@@ -11,6 +11,7 @@ from omnivla_vision.network.spec import Preset
 # What training leaves beside the shards: OmniVLA's alone has a projector of poses, OpenVLA-OFT's the others.
 _OMNIVLA = ("pose_projector--*.pt",)
 _OFT = ("action_head--*.pt", "proprio_projector--*.pt", "noisy_action_projector--*.pt", "vision_backbone--*.pt")
+_OTHERS = "openvla-crop for OpenVLA fine-tuned with image augmentation, openvla-oft-crop where a JPEG comes first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def choose_path(wanted: str | None, assumed: AssumedPath | None, preset: Preset)
     if assumed is None:
         return ChosenPath(path=preset.image_path, source=f"preset {preset.name}")
     warnings = (assumed.warning,) if assumed.warning else ()
-    return ChosenPath(path=get_image_path(assumed.name), source=assumed.reason, warnings=warnings)
+    return ChosenPath(path=get_image_path(assumed.name), source=f"assumed: {assumed.reason}", warnings=warnings)
 
 
 def assumed_path(folder: Path, *, oft: bool = False) -> AssumedPath:
@@ -50,24 +51,36 @@ def assumed_path(folder: Path, *, oft: bool = False) -> AssumedPath:
 
     Args:
         folder: of the checkpoint.
-        oft: it is OpenVLA-OFT's whatever else is there.
+        oft: it is OpenVLA-OFT's, whatever else is there.
     """
     if found := _first(folder, _OMNIVLA):
-        return AssumedPath(name="omnivla", reason=f"assumed: {found}, which only OmniVLA's training writes")
+        return AssumedPath(name="omnivla", reason=f"{found}, which only OmniVLA's training writes")
     found = _first(folder, _OFT)
     if oft or found:
-        why = f"{found or 'this is a file'}, as OpenVLA-OFT's training writes it, by default with random crops"
         return AssumedPath(
             name="openvla-oft-crop",
-            reason=f"assumed: {why}; no file says whether there were any",
+            reason=f"{found or 'the vision backbone alone'}, as OpenVLA-OFT's training writes it, by default with "
+            "random crops; no file says whether there were any",
             warning="image path openvla-oft-crop is assumed (JPEG, lanczos3, crop): so OpenVLA-OFT evaluates what "
             "was trained with image augmentation, its default, and no file says whether this was. Say it with "
             "--image-path (the node's image_path): openvla-oft-crop, or openvla-oft if image_aug was false",
         )
     return AssumedPath(
         name="openvla",
-        reason="assumed: no file tells OpenVLA from OmniVLA, and both only resize; evaluations of policies fine-tuned "
-        "with image augmentation crop: --image-path openvla-crop, or openvla-oft-crop where they also write a JPEG",
+        reason="no file tells which policy it is, and OpenVLA and OmniVLA only resize; how it was trained decides: "
+        f"--image-path {_OTHERS}",
+    )
+
+
+def unseen_path(assumed: AssumedPath | None) -> AssumedPath | None:
+    """The same for a model of the hub, of which only the shards are here: what would tell OpenVLA-OFT is not."""
+    if assumed is None or assumed.name != "openvla":
+        return assumed
+    return AssumedPath(
+        name="openvla",
+        reason=f"of a model of the hub only the shards are here, which do not tell the policy; --image-path {_OTHERS}",
+        warning="image path openvla is assumed (resize only): of a model of the hub only the shards are here, which do "
+        f"not tell the policy. Say it with --image-path (the node's image_path): openvla or omnivla; {_OTHERS}",
     )
 
 

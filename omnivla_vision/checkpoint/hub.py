@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omnivla_vision.checkpoint import huggingface
+from omnivla_vision.checkpoint.assumed_path import unseen_path
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import HubError
 from omnivla_vision.checkpoint.huggingface_config import CONFIG, PREPROCESSOR
@@ -32,7 +33,8 @@ def read_hub(spec: str) -> Contents:
     """
     name = spec.removeprefix(PREFIX)
     if "/" in name and not name.startswith((_TIMM, TIMM_PREFIX)):
-        return huggingface.read_folder(_download_model(_Repository(spec, *name.split("@", 1))))
+        contents = huggingface.read_folder(_download_model(_Repository(spec, *name.split("@", 1))))
+        return replace(contents, image_path=unseen_path(contents.image_path))
     if name in PRESETS or name.startswith(TIMM_PREFIX):
         preset = get_preset(name)
     else:

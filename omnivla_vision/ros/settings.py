@@ -75,7 +75,7 @@ class VisionParameters:
     image_path: str = _parameter(
         "",
         "What the policy's own code does to its images first; empty: as is assumed of the checkpoint, or the preset's.",
-        choices=("", *IMAGE_PATHS),
+        check=lambda name: "" if name in ("", *IMAGE_PATHS) else f"one of {', '.join(IMAGE_PATHS)}",
     )
     takes_goal: bool = _parameter(True, "Whether a goal's tokens follow the cameras'; false for OpenVLA.")
 

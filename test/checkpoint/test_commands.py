@@ -70,6 +70,14 @@ def test_format_b_gives_the_same_tokens_and_no_goal_zeros(folders: dict[str, Pat
     assert torch.count_nonzero(a[0, :256]) > 0
 
 
+def test_encode_takes_an_image_path_and_its_file_says_so(folders: dict[str, Path], tmp_path: Path) -> None:
+    plain, plainly = encode(folders["A"], tmp_path / "a")
+    cropped, described = encode(folders["A"], tmp_path / "b", "--image-path", "openvla-crop")
+    assert described["preprocessing_id"] == "crop-and-resize:0.9:224:bilinear|" + plainly["preprocessing_id"]
+    assert described["fingerprint"] == plainly["fingerprint"]
+    assert (cropped - plain).norm() > 0.05 * plain.norm()
+
+
 def test_inspect_says_what_is_in_it(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(folders["A"]), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

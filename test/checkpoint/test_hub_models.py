@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def repository(small_model: Model, tmp_path: Path) -> Path:
     return write_openvla(tmp_path / "hub" / "openvla" / "openvla-7b", small_model, preprocessor=preprocessor)
 
 
-def load(spec: str, endpoint: str, cache: Path, **environment: str) -> list[str]:
+def load(spec: str, endpoint: str, cache: Path, **environment: str) -> list[Any]:
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1"}
     result = subprocess.run(
         [sys.executable, "-c", LOAD, spec],
@@ -60,7 +61,8 @@ def test_a_sharded_model_and_only_what_is_needed_of_it(repository: Path, small_m
     with serving(tmp_path / "hub") as (endpoint, fetched):
         found = load("hub:openvla/openvla-7b", endpoint, tmp_path / "cache")
     local = load_checkpoint(repository, preset=small_model.preset, projector=True)
-    assert found == [local.fingerprint, local.format, local.sources]
+    assert "of a model of the hub only the shards are here" in found[2]["image_path"]
+    assert found == [local.fingerprint, local.format, local.sources | {"image_path": found[2]["image_path"]}]
     shards = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2)]
     assert sorted(fetched) == [*shards, INDEX, "preprocessor_config.json"]
     # From the cache, when there is no network; also that there is no config.json is known.

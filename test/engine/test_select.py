@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +30,7 @@ from omnivla_vision.engine.select import build_engine
 from omnivla_vision.engine.start import verify
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.backbone import Backbone
+from omnivla_vision.network.image_paths import get_image_path
 from omnivla_vision.network.presets import Preset
 from omnivla_vision.network.vit import LayerScale
 from test.presets import shallow
@@ -58,6 +60,24 @@ def test_auto_takes_bfloat16_where_the_cpu_has_it(build, monkeypatch: pytest.Mon
     if machine.has_bfloat16():
         assert build().precision == "bfloat16"
         assert build(precision="float32").precision == "float32"
+
+
+def test_one_bundle_serves_every_image_path(build, backbone: Backbone, preset: Preset, store: Path) -> None:
+    build("eager", "float32")
+    cropped = replace(preset, image_path=get_image_path("openvla-oft-crop"))
+    found = build_engine(
+        lambda: pytest.fail("the weights were read"),
+        preset=cropped,
+        fingerprint=FINGERPRINT,
+        engine="eager",
+        precision="float32",
+        bundle_dir=store,
+        read_only=True,
+    )
+    pixels = Preprocessor(preset).pixels([parity_images()[0]])
+    assert torch.equal(found(pixels), build("eager", "float32")(pixels))
+    (bundle,) = (path for path in store.glob("*-eager-float32-*") if path.is_dir())
+    assert verify(bundle).spec.preset == preset
 
 
 def test_auto_falls_back_and_says_so(build, monkeypatch: pytest.MonkeyPatch, caplog) -> None:

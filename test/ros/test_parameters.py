@@ -69,6 +69,7 @@ def test_every_parameter_is_described(setup: Setup) -> None:
             "dinosiglip-224",
             "parameter preset takes effect at configure, and the node is configured; deactivate",
         ),
+        ("image_path", "crop", "parameter image_path: found 'crop'; expected one of plain, omnivla, openvla,"),
         ("cameras", ["a", "b"], "takes effect at configure"),
         ("no_such", 1, "undeclared"),
     ],
