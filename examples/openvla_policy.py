@@ -75,13 +75,14 @@ class PolicyNode(Node):
         self.get_logger().warning(f"running the policy's own Python code: {code}")
         # Reliable, as the node publishes; only the newest, since acting on old tokens is worse than on none.
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._waypoints = self.create_publisher(Waypoints, "waypoints", newest)
         self._velocity = self.create_publisher(Twist, "cmd_vel", newest)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_subscription(VisualTokens, "tokens", self._on_tokens, newest)
         self.create_subscription(PoseStamped, "goal_pose", self._on_pose, newest)
-        self.create_subscription(String, "prompt", self._on_prompt, latched)
+        # A publisher that latches is heard by both, one that does not (`ros2 topic pub`) by the first alone.
+        for durability in (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL):
+            self.create_subscription(String, "prompt", self._on_prompt, QoSProfile(depth=1, durability=durability))
         # Not the ROS clock's: when a simulation's stands still, the robot must be told to.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1 / number("rate", 10.0, "velocities a second"), self._drive, clock=steady)
@@ -89,11 +90,6 @@ class PolicyNode(Node):
         self._state, self._said = LOADING, ""
         self._shown: Decision | None = None
         self.thread = PolicyThread(self._load, self._decide)
-
-    def destroy_node(self) -> None:
-        """End the thread first."""
-        self.thread.end()
-        super().destroy_node()
 
     # What comes in
 
@@ -219,6 +215,9 @@ def main() -> int:
     except VisionError as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        for node in nodes:
+            node.thread.end()
     return code or int(any(bool(node.thread.failed) for node in nodes))
 
 
