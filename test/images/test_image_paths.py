@@ -72,7 +72,7 @@ def reference() -> Iterator[Mapping[str, Image]]:
         yield arrays
 
 
-@pytest.mark.parametrize("case", ["room", "wide", "tall", "small", "right size", "odd", "line", "pixel"])
+@pytest.mark.parametrize("case", ["room", "wide", "tall", "small", "right size", "odd", "narrow", "line", "pixel"])
 @pytest.mark.parametrize("name", PATHS)
 def test_a_path_is_the_policys_own_to_one_level(
     pictures: dict[str, Image], reference: Mapping[str, Image], name: str, case: str

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 FILE = HERE / "image_paths.npz"
 AREA, SIZE = 0.9, 224
 # Of the rest of the results every so many-th row is kept: enough to see a wrong pixel, and small.
-KEPT_WHOLE = ("oft-crop:room", "openpi:wide", "jpeg:odd")
+KEPT_WHOLE = ("oft-crop:room", "openpi:wide", "jpeg:odd", "jpeg:narrow")
 EVERY = 37
 
 
@@ -36,6 +36,7 @@ def cases(pictures: dict[str, Image]) -> dict[str, Image]:
         "small": gravel[:61, :90],
         "right size": sunset[:SIZE, :SIZE],
         "odd": room[:41, :67],
+        "narrow": stream[16:26, 234:238],
         "line": room[100:101, :117],
         "pixel": room[:1, :1],
     }
