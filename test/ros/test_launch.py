@@ -16,6 +16,8 @@ import pytest
 
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.drive.probe import Probe
+from omnivla_vision.ros.messages import image_message
+from test.policy.folder import CODE, write_policy
 from test.ros.conftest import TIMEOUT_S, encode_one, frame
 
 pytest.importorskip("launch_ros")
@@ -108,7 +110,24 @@ def test_policy_stub(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("file", ["policy_stub", "gazebo", "isaac"])
+def test_openvla_policy(tmp_path: Path) -> None:
+    """Its parameters arrive as they are: the policy's checkpoint is the node's, and a list is a list."""
+    log, checkpoint = tmp_path / "log", write_policy(tmp_path / "policy")
+    given = [f"checkpoint:={checkpoint}", f"code:={CODE}", "trust_remote_code:=true", "goals:=[language]", "prompt:=go"]
+    with launched("openvla_policy.launch.py", log, *given, "max_age:=60.0") as probe:
+        probe.wait_for(
+            lambda: probe.node.count_subscribers("/robot/vision_node/tokens") == 2, what="the policy", timeout_s=60
+        )
+
+        def drives() -> bool:
+            probe.camera.publish(image_message(np.zeros((48, 64, 3), np.uint8), stamp_ns=time.time_ns(), frame_id="x"))
+            time.sleep(0.1)
+            return "driving" in log.read_text()
+
+        probe.wait_for(drives, what="the policy to drive", timeout_s=TIMEOUT_S)
+
+
+@pytest.mark.parametrize("file", ["policy_stub", "openvla_policy", "gazebo", "isaac"])
 def test_show_args_lists_what_is_passed_on(file: str) -> None:
     from launch import LaunchContext
     from launch.launch_description_sources import PythonLaunchDescriptionSource

@@ -18,9 +18,9 @@ import torch
 from geometry_msgs.msg import PoseStamped, Twist
 from nav_msgs.msg import Path as Waypoints
 from numpy.typing import NDArray
+from omnivla_vision.msg import VisualTokens
 from std_msgs.msg import String
 
-from omnivla_vision.msg import VisualTokens
 from omnivla_vision.policy import (
     NoGoalError,
     Port,
