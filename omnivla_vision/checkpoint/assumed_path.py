@@ -72,6 +72,20 @@ def assumed_path(folder: Path, *, oft: bool = False) -> AssumedPath:
     )
 
 
+def adapted_path(assumed: AssumedPath | None, adapter: Path) -> AssumedPath | None:
+    """The same with an adapter merged: its folder, or the run's around it, tells before the base does.
+
+    Args:
+        assumed: of the base.
+        adapter: the adapter's folder.
+    """
+    for folder in (adapter, adapter.resolve().parent):
+        found = assumed_path(folder)
+        if found.name != "openvla":
+            return found
+    return assumed
+
+
 def unseen_path(assumed: AssumedPath | None) -> AssumedPath | None:
     """The same for a model of the hub, of which only the shards are here: what would tell OpenVLA-OFT is not."""
     if assumed is None or assumed.name != "openvla":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from omnivla_vision.checkpoint.adapt import adapt
 from omnivla_vision.checkpoint.adapter_folder import read_adapter
-from omnivla_vision.checkpoint.assumed_path import choose_path
+from omnivla_vision.checkpoint.assumed_path import adapted_path, choose_path
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.detect import open_checkpoint
 from omnivla_vision.checkpoint.errors import MissingProjectorError, UnreadableFileError
@@ -88,10 +88,12 @@ def _load(
     chosen, preset_source = choose_preset(contents, preset)
     adapter = None if lora_adapter is None else read_adapter(lora_adapter, alpha=lora_alpha)
     ignored: tuple[str, ...] = ()
+    assumed = contents.image_path
     if adapter is not None:
         contents, ignored = adapt(contents, adapter, chosen)
+        assumed = adapted_path(assumed, adapter.folder)
     configured = contents.configure(chosen)
-    images = choose_path(image_path, contents.image_path, chosen)
+    images = choose_path(image_path, assumed, chosen)
     backbone_plan = plan_backbone(contents, configured.preset)
     check_projector_width(contents, configured.preset)
     projector_plan = _plan_projector(contents, configured.preset) if projector else {}

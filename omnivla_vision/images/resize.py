@@ -16,10 +16,10 @@ _PIXELS_AT_A_TIME = 4_000_000
 def resize(image: Image, size: int, how: Resize = Resize()) -> Tensor:  # noqa: B008 - immutable
     """Bring an image of any size to [3, size, size] uint8: antialiased (bicubic: a = -0.5), rounded and clamped.
 
-    torch's uint8 kernel works in PIL's fixed-point arithmetic, the width first, and differs from PIL by at most one level,
-    by two where it enlarges: from Pillow up to 11.3. Pillow 12 and 13 begin with the height of tall images, and round
-    otherwise (docs/image_paths.md). A `size` x `size` image comes back unchanged. The strategies are Prismatic's: sizes and offsets are
-    rounded as torchvision's resize and centre crop do it.
+    torch's uint8 kernel works in PIL's fixed-point arithmetic, the width first, and differs from PIL by at most one
+    level, by two where it enlarges: from Pillow up to 11.3. Pillow 12 and 13 begin with the height of tall images, and
+    round otherwise (docs/image_paths.md). A `size` x `size` image comes back unchanged. The strategies are Prismatic's:
+    sizes and offsets are rounded as torchvision's resize and centre crop do it.
 
     Raises:
         NotAnRgbImageError: not uint8 [H, W, 3], or no pixels.

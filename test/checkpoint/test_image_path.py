@@ -14,6 +14,7 @@ from omnivla_vision.cli import main
 from omnivla_vision.network.image_paths import IMAGE_PATHS, UnknownImagePathError
 from omnivla_vision.network.preprocessing_id import preprocessing_id
 from omnivla_vision.weights import open_weights
+from test.checkpoint.adapters import write_adapter
 from test.checkpoint.writers import Model, write_native, write_oft, write_openvla
 
 OMNIVLA = ("action_head--120000_checkpoint.pt", "pose_projector--120000_checkpoint.pt")
@@ -49,6 +50,17 @@ def test_an_oft_backbone_is_assumed_to_be_cropped_and_says_so(small_model: Model
     assert loaded.preset.image_path.name == "openvla-oft-crop"
     assert "openvla-oft if image_aug was false" in loaded.warnings[-1]
     assert preprocessing_id(loaded.preset).startswith("unless-224(jpeg:95:420:ifast>")
+
+
+def test_an_adapter_tells_by_the_run_that_it_lies_in(small_model: Model, tmp_path: Path) -> None:
+    base = write_openvla(tmp_path / "base", small_model)
+    adapter, _ = write_adapter(tmp_path / "run" / "lora_adapter", small_model)
+    loaded = load_checkpoint(base, preset=small_model.preset, lora_adapter=adapter)
+    assert loaded.preset.image_path.name == "openvla"
+    (tmp_path / "run" / MERGED_OFT[0]).touch()
+    loaded = load_checkpoint(base, preset=small_model.preset, lora_adapter=adapter)
+    assert loaded.preset.image_path.name == "openvla-oft-crop"
+    assert MERGED_OFT[0] in loaded.sources["image_path"]
 
 
 def test_the_request_overrules_and_silences(small_model: Model, tmp_path: Path) -> None:
