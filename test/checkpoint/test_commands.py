@@ -22,6 +22,7 @@ from omnivla_vision.goal import Goal
 from omnivla_vision.images.files import read_rgb
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.resources import resource_path
+from test.checkpoint.adapters import write_adapter
 from test.checkpoint.writers import make_model, write_native, write_openvla
 
 CURRENT, GOAL = (str(resource_path(f"resource/parity/{name}.png")) for name in ("room", "gravel"))
@@ -97,6 +98,34 @@ def test_inspect_says_what_is_in_it(folders: dict[str, Path], capsys: pytest.Cap
     assert (executed[:2] < stored[:2]).all()
     assert executed[2] == stored[2]
     assert sum(part["bytes_executed"] for part in report["parts"]) == 2 * executed.sum()
+
+
+def test_an_adapter_counts_in_every_command(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layers = r"\.(patch_embed\.proj|blocks\.0\.attn\.qkv)$"
+    model = make_model(get_preset("small"), out_width=4096)
+    adapter, _ = write_adapter(tmp_path / "adapter", model, layers=layers, saved=("projector.fc1.bias",))
+    merged = load_checkpoint(folders["A"], lora_adapter=adapter, projector=True)
+    option = ("--lora-adapter", str(adapter))
+    assert main(["inspect", str(folders["A"]), "--json", *option]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["fingerprint"] == merged.fingerprint != load_checkpoint(folders["A"], projector=True).fingerprint
+    assert report["lora"] == {
+        "path": str(adapter),
+        "ranks": [4],
+        "alphas": [16.0],
+        "scales": [4.0],
+        "layers": {"dinov2": 2, "siglip": 2},
+        "saved": {"projector": 1},
+        "ignored": [],
+    }
+    assert main(["inspect", str(folders["A"]), *option]) == 0
+    out = capsys.readouterr().out
+    for line in ("scale         4 (rank 4, alpha 16)", "merged        dinov2 2, siglip 2", "saved whole   projector 1"):
+        assert line in out
+    _, described = encode(folders["A"], tmp_path / "tokens", "--space", "projected", *option)
+    assert described["fingerprint"] == merged.fingerprint
 
 
 def test_inspect_prints_the_same_for_people(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

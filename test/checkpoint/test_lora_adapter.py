@@ -89,13 +89,13 @@ def test_merges_in_float32_and_rounds_once(tiny_model: Model, tmp_path: Path) ->
     """Over formats A and B alike; what training saved whole, in float32, is rounded, too."""
     adapter, state = write_adapter(tmp_path / "adapter", tiny_model, saved=("projector.fc1.bias",))
     expected = merged_by_hand(openvla_state(tiny_model), state, scale=16 / 4)
-    a = write_openvla(tmp_path / "a", tiny_model)
-    for base in (a, write_native(tmp_path / "b", tiny_model)):
+    for base in (write_openvla(tmp_path / "a", tiny_model), write_native(tmp_path / "b", tiny_model)):
         exact, rounded = load(base, adapter, dtype=torch.float32), load(base, adapter)
         assert rounded.dtype == torch.bfloat16
         assert_close(tensors_of(exact), expected)
         assert_equal(tensors_of(rounded), {name: t.bfloat16() for name, t in tensors_of(exact).items()})
-        assert rounded.fingerprint == exact.fingerprint == load(a, adapter).fingerprint
+        save_file(openvla_state(tiny_model) | tensors_of(rounded), tmp_path / "model.safetensors")
+        assert load(tmp_path / "model.safetensors").fingerprint == rounded.fingerprint == exact.fingerprint
         assert adapter / "adapter_model.safetensors" in rounded.files.states
 
 

@@ -14,9 +14,11 @@ import yaml
 from numpy.typing import NDArray
 from rcl_interfaces.srv import DescribeParameters
 
+from omnivla_vision.checkpoint.errors import AdapterWithoutBaseError
 from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.drive.node_process import NODE
 from omnivla_vision.ros.settings import VisionParameters, parameter_name
+from omnivla_vision.ros.start_encoder import load_encoder
 from test.ros.conftest import SHARED, TIMEOUT_S, Setup, encode_one, frame, running
 from test.ros.control import CLEANUP, CONFIGURE, DEACTIVATE
 
@@ -41,6 +43,11 @@ def test_the_shipped_file_holds_every_parameter_with_its_default() -> None:
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
     defaults = {name: item.default for name, item in ITEMS.items()}
     assert flat == {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+
+
+def test_the_adapter_reaches_the_weights() -> None:
+    with pytest.raises(AdapterWithoutBaseError, match="/nowhere: found a LoRA adapter for random weights"):
+        load_encoder(VisionParameters(lora_adapter="/nowhere"), logger=None)
 
 
 def test_every_parameter_is_described(setup: Setup) -> None:
