@@ -1,4 +1,4 @@
-"""Writes LoRA adapters as PEFT saves them, for models of OpenVLA's names: a folder beside or apart from the base."""
+"""Writes LoRA adapters as PEFT saves them, for models of OpenVLA's names, and merges them by hand."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from omnivla_vision.checkpoint import Checkpoint
+from omnivla_vision.checkpoint.huggingface import PREFIXES
 from test.checkpoint.writers import Edit, Model, State, openvla_state
 
 # `all-linear` takes the last part of every linear layer's name: the convolution's, which is `proj` too, with them.
@@ -54,3 +56,32 @@ def write_adapter(
     settings = {"peft_type": "LORA", "r": rank, "lora_alpha": 16, "bias": "none", "use_rslora": False} | (config or {})
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     return folder, state
+
+
+def tensors_of(checkpoint: Checkpoint) -> State:
+    """Everything that is executed, under OpenVLA's names."""
+    state = {f"projector.{name}": tensor for name, tensor in (checkpoint.projector_state or {}).items()}
+    for prefix, spec in zip(PREFIXES, checkpoint.preset.encoders, strict=False):
+        for name, tensor in checkpoint.backbone_state.items():
+            if name.startswith(ours := f"encoders.{spec.name}."):
+                state[prefix + name.removeprefix(ours).replace(".gamma", ".scale_factor")] = tensor
+    return state
+
+
+def merged_by_hand(base: State, adapter: State, scale: float) -> State:
+    """In float64; a convolution's A and B are matrices too."""
+    merged = {name: adapter.get(name, tensor).double() for name, tensor in base.items()}
+    for name, a in adapter.items():
+        if name.endswith(".lora_A.weight"):
+            b = adapter[name.replace("lora_A", "lora_B")]
+            weight = name.replace("lora_A.", "")
+            update = torch.einsum("or,ri->oi", b.double().flatten(1), a.double().flatten(1))
+            merged[weight] = base[weight].double() + scale * update.view(base[weight].shape)
+    return merged
+
+
+def assert_close(found: State, expected: State) -> None:
+    """Within 1e-6 of each tensor's largest value."""
+    for name, tensor in found.items():
+        error = (tensor.double() - expected[name].double()).abs().max() / expected[name].abs().max()
+        assert error <= 1e-6, name

@@ -17,46 +17,17 @@ from safetensors.torch import load_file, save_file
 from omnivla_vision.checkpoint import Checkpoint, load_checkpoint
 from omnivla_vision.checkpoint.huggingface import PREFIXES
 from omnivla_vision.checkpoint.ignored import ignored
-from test.checkpoint.adapters import write_adapter
+from test.checkpoint.adapters import assert_close, merged_by_hand, tensors_of, write_adapter
 from test.checkpoint.comparison import assert_equal
 from test.checkpoint.tiny import TINY
 from test.checkpoint.writers import Model, State, make_model, openvla_state, write_native, write_oft, write_openvla
 
 BY_PEFT = Path(__file__).parent / "by_peft"
 KINDS = ("plain", "patterns", "biases")
-OURS = {prefix: f"encoders.{spec.name}." for prefix, spec in zip(PREFIXES, TINY.encoders, strict=True)}
 
 
 def load(base: Path = BY_PEFT / "model.safetensors", adapter: Path | None = None, **options: Any) -> Checkpoint:
     return load_checkpoint(base, preset=TINY, lora_adapter=adapter, **({"projector": True} | options))
-
-
-def tensors_of(checkpoint: Checkpoint) -> State:
-    """Everything that is executed, under OpenVLA's names."""
-    state = {f"projector.{name}": tensor for name, tensor in (checkpoint.projector_state or {}).items()}
-    for name, tensor in checkpoint.backbone_state.items():
-        prefix = next(prefix for prefix, ours in OURS.items() if name.startswith(ours))
-        state[prefix + name.removeprefix(OURS[prefix]).replace(".gamma", ".scale_factor")] = tensor
-    return state
-
-
-def merged_by_hand(base: State, adapter: State, scale: float) -> State:
-    """In float64; a convolution's A and B are matrices too."""
-    merged = {name: adapter.get(name, tensor).double() for name, tensor in base.items()}
-    for name, a in adapter.items():
-        if name.endswith(".lora_A.weight"):
-            b = adapter[name.replace("lora_A", "lora_B")]
-            weight = name.replace("lora_A.", "")
-            update = torch.einsum("or,ri->oi", b.double().flatten(1), a.double().flatten(1))
-            merged[weight] = base[weight].double() + scale * update.view(base[weight].shape)
-    return merged
-
-
-def assert_close(found: State, expected: State) -> None:
-    """Within 1e-6 of each tensor's largest value."""
-    for name, tensor in found.items():
-        error = (tensor.double() - expected[name].double()).abs().max() / expected[name].abs().max()
-        assert error <= 1e-6, name
 
 
 @pytest.mark.parametrize("kind", KINDS)
