@@ -50,7 +50,7 @@ class Message(Described, TensorFields, Protocol):
 
 
 def check(tokens: Described, expected: Expectation) -> None:
-    """Compare, the gravest first.
+    """Compare; first what everything else depends on.
 
     Raises:
         RandomWeightsError, WrongWeightsError, WrongPreprocessingError, WrongSpaceError, WrongImagesError: they are not
