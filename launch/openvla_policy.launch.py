@@ -15,8 +15,8 @@ VISION = str(Path(__file__).with_name("vision.launch.py"))
 PARAMETERS = {
     "code": ("", "Folder that holds OmniVLA's prismatic; empty: it is installed", str),
     "trust_remote_code": ("false", "Run that code, with all the rights of this process", bool),
-    "space": ("fused", "fused or projected, as params_file has it for the vision node", str),
-    "image_path": ("", "As params_file has it for the vision node", str),
+    "space": ("fused", "fused or projected, for both nodes", str),
+    "image_path": ("", "For both nodes; empty: what the checkpoint says", str),
     "goals": ("[image]", "What to follow: image, pose, language, or [pose, image], [pose, language]", list[str]),
     "prompt": ("", "What to do, until the topic prompt says another thing", str),
     "robot_frame": ("base_link", "Frame of goal poses and waypoints; x is forward, y left", str),

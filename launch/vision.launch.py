@@ -13,6 +13,12 @@ from launch_ros.substitutions import FindPackageShare
 from omnivla_vision.transport.fastdds import profile_variable
 
 CONFIG = PathJoinSubstitution([FindPackageShare("omnivla_vision"), "config"])
+# Parameters that may be given here.
+GIVEN = {
+    "checkpoint": "Weights",
+    "image_path": "What the policy's own code does to an image first",
+    "space": "fused or projected",
+}
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics"),
     DeclareLaunchArgument(
@@ -20,7 +26,10 @@ ARGUMENTS = [
         default_value=PathJoinSubstitution([CONFIG, "vision.yaml"]),
         description="Parameters of the node; the arguments below win over it",
     ),
-    DeclareLaunchArgument("checkpoint", default_value="", description="Weights; empty for what params_file says"),
+    *(
+        DeclareLaunchArgument(name, default_value="", description=f"{what}; empty for what params_file says")
+        for name, what in GIVEN.items()
+    ),
     DeclareLaunchArgument("use_sim_time", default_value="false", description="Follow /clock"),
     DeclareLaunchArgument("autostart", default_value="true", description="Configure and activate by itself"),
     DeclareLaunchArgument("use_respawn", default_value="false", description="Start the node again when it ends"),
@@ -47,8 +56,9 @@ ARGUMENTS = [
 def _node(context: LaunchContext) -> list[Node]:
     flags = ("use_sim_time", "autostart")
     overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=bool) for name in flags}
-    if LaunchConfiguration("checkpoint").perform(context):  # an empty one must not win over the file's
-        overrides["checkpoint"] = ParameterValue(LaunchConfiguration("checkpoint"), value_type=str)
+    for name in GIVEN:
+        if LaunchConfiguration(name).perform(context):  # an empty one must not win over the file's
+            overrides[name] = ParameterValue(LaunchConfiguration(name), value_type=str)
     node = Node(
         package="omnivla_vision",
         executable="vision_node",

@@ -114,7 +114,8 @@ def test_openvla_policy(tmp_path: Path) -> None:
     """Its parameters arrive as they are: the policy's checkpoint is the node's, and a list is a list."""
     log, checkpoint = tmp_path / "log", write_policy(tmp_path / "policy")
     given = [f"checkpoint:={checkpoint}", f"code:={CODE}", "trust_remote_code:=true", "goals:=[language]", "prompt:=go"]
-    with launched("openvla_policy.launch.py", log, *given, "max_age:=60.0") as probe:
+    given += ["space:=projected", "image_path:=openvla-crop", "max_age:=60.0"]
+    with launched("openvla_policy.launch.py", log, *given) as probe:
         probe.wait_for(
             lambda: probe.node.count_subscribers("/robot/vision_node/tokens") == 2, what="the policy", timeout_s=60
         )
