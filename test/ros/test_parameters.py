@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,12 @@ def test_the_others_change_between_cleanup_and_configure(setup: Setup, black: ND
     assert setup.control.change_state(3)
     setup.wait_for_topics()
     assert list(encode_one(setup.probe, frame(black, 100)).shape) == [512, 2176]
+
+
+def test_the_image_path_becomes_the_encoders() -> None:
+    settings = VisionParameters(preset="small", engine="eager", image_path="openvla-crop")
+    encoder = load_encoder(settings, logging.getLogger(__name__))
+    assert encoder.provenance.preprocessing_id.startswith("crop-and-resize:0.9:224:bilinear|resize-naive:")
 
 
 def test_misspelt_parameters_are_pointed_out(tmp_path: Path) -> None:
