@@ -18,27 +18,40 @@ _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 
 _CHROMA = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99
 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99"""
 
-# One pass of the slow transform in units of 2**-13, [frequency, sample]; the second half mirrors the first. libjpeg's
-# butterflies round nothing on their way, so this is what they add up to: a cosine table, off by one here and there.
-_HALF_FORWARD = np.array(
-    [
-        [8192, 8192, 8192, 8192],
-        [11363, 9633, 6437, 2260],
-        [10703, 4433, -4433, -10703],
-        [9633, -2259, -11362, -6436],
-        [8192, -8192, -8192, 8192],
-        [6437, -11362, 2261, 9633],
-        [4433, -10704, 10704, -4433],
-        [2260, -6436, 9633, -11363],
-    ],
-    np.float64,
-)
-_FORWARD = np.hstack([_HALF_FORWARD, _HALF_FORWARD[:, ::-1] * np.array([[1], [-1]] * 4)])
 # What is worked on stays in the processor's cache.
 _BLOCKS_AT_A_TIME = 512
-# The fast transform leaves the scale of each frequency, 1 or cos(k pi / 16) sqrt(2) on either axis, to the table.
-_SCALES = np.array([1.0, *(np.cos(k * np.pi / 16) * np.sqrt(2) for k in range(1, 8))])
-_AAN = np.round(np.outer(_SCALES, _SCALES) * (1 << 14)).astype(np.int64)
+
+
+def _slow_transform() -> NDArray[np.float64]:
+    """One pass in units of 2**-13, [frequency, sample]; the second half of the samples mirrors the first.
+
+    libjpeg's butterflies round nothing on their way, so this is what they add up to: a cosine table, off by one here
+    and there.
+    """
+    half = np.array(
+        [
+            [8192, 8192, 8192, 8192],
+            [11363, 9633, 6437, 2260],
+            [10703, 4433, -4433, -10703],
+            [9633, -2259, -11362, -6436],
+            [8192, -8192, -8192, 8192],
+            [6437, -11362, 2261, 9633],
+            [4433, -10704, 10704, -4433],
+            [2260, -6436, 9633, -11363],
+        ],
+        np.float64,
+    )
+    return np.hstack([half, half[:, ::-1] * np.array([[1], [-1]] * 4)])
+
+
+def _fast_scales() -> NDArray[np.int64]:
+    """What the fast transform leaves to the table, in units of 2**-14: 1, or cos(k pi / 16) sqrt(2), on either axis."""
+    scales = np.array([1.0, *(np.cos(k * np.pi / 16) * np.sqrt(2) for k in range(1, 8))])
+    return np.round(np.outer(scales, scales) * (1 << 14)).astype(np.int64)
+
+
+_SLOW = _slow_transform()
+_SCALES = _fast_scales()
 
 
 def quantization(quality: int, *, chroma: bool) -> Integers:
@@ -68,15 +81,15 @@ def _quantized(blocks: Plane, table: Integers) -> Integers:
     """Samples -> the integers that the file would hold, int32 [8, 8, N]."""
     # float64 holds all these integers, and multiplies matrices several times as fast as int32 does.
     centred = blocks.astype(np.float64) - 128
-    rows = np.floor(np.einsum("kn,rnb->rkb", _FORWARD, centred, optimize=True) / (1 << 11) + 0.5)
-    both = np.floor(np.tensordot(_FORWARD, rows, 1) / (1 << 15) + 0.5)
+    rows = np.floor(np.einsum("kn,rnb->rkb", _SLOW, centred, optimize=True) / (1 << 11) + 0.5)
+    both = np.floor(np.tensordot(_SLOW, rows, 1) / (1 << 15) + 0.5)
     steps = table[:, :, None] * 8.0  # the transform's output is eight times the frequency
     return np.asarray(np.sign(both) * np.floor((np.abs(both) + np.floor(steps / 2)) / steps), np.int32)
 
 
 def _inverse(coded: Integers, table: Integers) -> Plane:
     """The file's integers -> samples, [8, 8, N]."""
-    steps = (table * _AAN + (1 << 11)) >> 12  # two bits of fraction are left
+    steps = (table * _SCALES + (1 << 11)) >> 12  # two bits of fraction are left
     frequencies = coded * steps[:, :, None].astype(np.int32)
     columns = _fast_pass(list(frequencies))
     rows = _fast_pass([np.stack([line[k] for line in columns]) for k in range(8)])
