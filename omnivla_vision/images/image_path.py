@@ -47,7 +47,7 @@ def _do(step: Step, image: Image) -> Image:
             image = _do(inner, image)
         return image
     if isinstance(step, JpegRoundTrip):
-        return jpeg_round_trip(image, step.quality)
+        return jpeg_round_trip(image, step.quality, halved=step.chroma == "420")
     if isinstance(step, ResizeTo):
         return resample(image, step.size, step.filter, antialias=step.antialias)
     if isinstance(step, FitInto):

@@ -1,8 +1,8 @@
 """What a JPEG leaves of an image, to the bit what TensorFlow and libjpeg-turbo leave, without writing one.
 
-Only the colour conversion, the halved chroma and the rounded frequencies lose anything; the entropy coding behind them
-does not. OpenCV writes the same file, but reads it with the slow integer transform, and TensorFlow with the fast one:
-up to 18 levels lie between them.
+Only the colour conversion, chroma if it is halved, and the rounded frequencies lose anything; the entropy coding behind
+them does not. OpenCV writes the same file, but reads it with the slow integer transform, and TensorFlow with the fast
+one: up to 18 levels lie between them.
 """
 
 from __future__ import annotations
@@ -20,23 +20,30 @@ _PIXELS_AT_A_TIME = 32_768
 _HALF = 1 << 15
 
 
-def jpeg_round_trip(image: Image, quality: int) -> Image:
-    """What `tf.io.decode_image` makes of what `tf.image.encode_jpeg` wrote: RGB uint8 [H, W, 3] -> the same shape."""
+def jpeg_round_trip(image: Image, quality: int, *, halved: bool = True) -> Image:
+    """What `tf.io.decode_image` makes of what `tf.io.encode_jpeg` wrote: RGB uint8 [H, W, 3] -> the same shape.
+
+    Args:
+        image: RGB, uint8, [H, W, 3].
+        quality: 1..100, as libjpeg counts it.
+        halved: whether chroma is halved both ways (4:2:0), else it is whole (4:4:4, `chroma_downsampling=False`).
+    """
     height, width = image.shape[:2]
     rows = 2 * max(1, _PIXELS_AT_A_TIME // (2 * width))
-    luma = np.empty((height, width), np.uint8)
-    chroma = np.empty((2, -(-height // 2), -(-width // 16) * 8), np.uint8)
+    scale = 2 if halved else 1
+    sides = (-(-height // 2), -(-width // 16) * 8) if halved else (height, width)
+    luma, chroma = np.empty((height, width), np.uint8), np.empty((2, *sides), np.uint8)
     for start in range(0, height, rows):
         strip = image[start : start + rows]
         luma[start : start + rows], full = _to_ycc(strip)
-        chroma[:, start // 2 : (start + rows) // 2] = _halved(full, chroma.shape[2])
+        chroma[:, start // scale : (start + rows) // scale] = _halved(full, sides[1]) if halved else full
     luma = code_plane(luma, quantization(quality, chroma=False))
     table = quantization(quality, chroma=True)
-    halves = [code_plane(plane, table)[:, : -(-width // 2)] for plane in chroma]
+    planes = [code_plane(plane, table)[:, : -(-width // scale)] for plane in chroma]
     out = np.empty((height, width, 3), np.uint8)
     for start in range(0, height, rows):
         stop = min(start + rows, height)
-        blue, red = (_widened(half, start, stop, width) for half in halves)
+        blue, red = (_widened(p, start, stop, width) if halved else p[start:stop] for p in planes)
         out[start:stop] = _to_rgb(luma[start:stop], blue, red)
     return out
 

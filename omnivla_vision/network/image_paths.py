@@ -13,6 +13,7 @@ from typing import Literal
 from omnivla_vision.errors import VisionError
 
 Filter = Literal["bilinear", "bicubic", "lanczos3"]
+Chroma = Literal["420", "444"]
 
 
 class UnknownImagePathError(VisionError):
@@ -21,18 +22,23 @@ class UnknownImagePathError(VisionError):
 
 @dataclass(frozen=True, kw_only=True)
 class JpegRoundTrip:
-    """What is left of an image after a JPEG: chroma halved both ways (4:2:0), decoded with the fast integer transform.
+    """What is left of an image after a JPEG that is decoded with the fast integer transform.
 
-    So TensorFlow writes (`encode_jpeg`, whose default quality this is) and reads. Other programs read with the slow
+    So TensorFlow writes (`encode_jpeg`, whose defaults these are) and reads. Other programs read with the slow
     transform, which differs by up to 18 levels.
+
+    Attributes:
+        quality: 1..100, as libjpeg counts it.
+        chroma: "420", halved both ways, or "444", whole (`chroma_downsampling=False`).
     """
 
     quality: int = 95
+    chroma: Chroma = "420"
 
     @property
     def id(self) -> str:
         """The step with every number, as it stands in a preprocessing id."""
-        return f"jpeg:{self.quality}:420:ifast"
+        return f"jpeg:{self.quality}:{self.chroma}:ifast"
 
 
 @dataclass(frozen=True, kw_only=True)

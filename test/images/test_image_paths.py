@@ -47,6 +47,7 @@ def squash(kind: Filter, *, antialias: bool = True) -> ImagePath:
 # The reference's names -> our paths, and how far apart they may be, in levels of uint8.
 PATHS = {
     "jpeg": (ImagePath(name="jpeg", steps=(JpegRoundTrip(),)), 0),
+    "jpeg-444": (ImagePath(name="jpeg", steps=(JpegRoundTrip(chroma="444"),)), 0),
     "oft": (get_image_path("openvla-oft"), 1),
     "crop": (get_image_path("openvla-crop"), 0),
     "oft-crop": (get_image_path("openvla-oft-crop"), 1),

@@ -80,6 +80,7 @@ def paths() -> dict[str, Callable[[Image], Image]]:
 
     return {
         "jpeg": lambda image: np.asarray(jpeg(image)),
+        "jpeg-444": lambda image: np.asarray(tf.io.decode_image(tf.io.encode_jpeg(image, chroma_downsampling=False))),
         "oft": oft,
         "crop": crop,
         "oft-crop": lambda image: crop(oft(image)),
