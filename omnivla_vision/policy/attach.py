@@ -14,6 +14,9 @@ from omnivla_vision.policy.port import Port
 from omnivla_vision.policy.token_input import TokenInput
 from omnivla_vision.tokens.layout import FUSED, PROJECTED
 
+# Relative L2. A conversion to bfloat16 loses 0.2 %, PEFT's merging in bfloat16 as much.
+_SAME_PROJECTOR = 0.01
+
 
 def attach(
     model: nn.Module,
@@ -39,6 +42,7 @@ def attach(
     expected = expect(checkpoint, images=images, space=space, allow_random=allow_random, **options)
     owner = _owner(model)
     _check_sizes(owner, expected)
+    _check_projector(owner, expected)
     layout = expected.layout
     owner.vision_backbone = TokenInput(expected.preset, images=len(layout.image_names), width=layout.width)
     if space == PROJECTED:
@@ -69,8 +73,25 @@ def _owner(model: nn.Module) -> nn.Module:
     )
 
 
+def _check_projector(owner: nn.Module, expected: Expectation) -> None:
+    """By its projector a model shows whether it was loaded from the checkpoint; where that is quantized or wrapped it
+    cannot be told.
+    """
+    found = owner.get_submodule("projector").state_dict().get("fc1.weight")
+    rows = expected.projector_rows
+    if rows is None or found is None or not found.is_floating_point() or found.shape[1:] != rows.shape[1:]:
+        return
+    here, there = found[: len(rows)].detach().float().cpu(), rows.float()
+    difference = float((here - there).norm() / there.norm())
+    if not difference <= _SAME_PROJECTOR:
+        raise ModelError(
+            f"found a model whose projector differs from the checkpoint's by {difference:.1%} (first rows, relative); "
+            "expected the same one; give the checkpoint that the model was loaded from"
+        )
+
+
 def _check_sizes(owner: nn.Module, expected: Expectation) -> None:
-    """A model of another checkpoint may have other widths; the same widths are its user's affair."""
+    """A model of another checkpoint may have other widths."""
     width = getattr(owner.vision_backbone, "embed_dim", expected.preset.width)
     if width != expected.preset.width:
         raise ModelError(

@@ -87,11 +87,18 @@ def _check_weights(tokens: Described, expected: Expectation) -> None:
 
 
 def _check_preprocessing(tokens: Described, expected: Expectation) -> None:
-    if tokens.preprocessing_id != expected.preprocessing_id:
+    found, wanted = tokens.preprocessing_id.split("|"), expected.preprocessing_id.split("|")
+    if found != wanted:
+        differs = [_only(found, wanted), _only(wanted, found)]
         raise WrongPreprocessingError(
-            f"found images prepared as {tokens.preprocessing_id}; expected {expected.preprocessing_id}; choose one "
-            "image_path for node and policy: the one that the policy is evaluated with"
+            f"found images prepared with {differs[0]}; expected {differs[1]}; choose one image_path for node and "
+            "policy, the one that the policy is evaluated with, and the same checkpoint"
         )
+
+
+def _only(parts: list[str], others: list[str]) -> str:
+    """What one preprocessing does and the other does not."""
+    return " and ".join(part for part in parts if part not in others) or "no such step"
 
 
 def _check_space(tokens: Described, expected: Expectation) -> None:

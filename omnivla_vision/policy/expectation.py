@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from omnivla_vision.checkpoint.errors import MissingProjectorError
 from omnivla_vision.network.preprocessing_id import preprocessing_id
+from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.spec import Preset
 from omnivla_vision.policy.errors import RandomWeightsError
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, TokenLayout, check_space, token_layout
-from omnivla_vision.weights import CHECKPOINT, open_weights
+from omnivla_vision.weights import CHECKPOINT, RANDOM, Weights, open_weights
+
+# Enough to tell two models apart.
+_ROWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,8 @@ class Expectation:
         fingerprint: of the weights, the projector's included in projected space; empty: random weights will do.
         backbone_fingerprint: the same without the projector's.
         preprocessing_id: of image path, resize and normalization.
+        projector_rows: the first of the projector's first layer, [rows, width] as stored, by which `attach` knows the
+            checkpoint's model; None if the checkpoint has no projector.
         warnings: what the user should know of the checkpoint, one sentence each.
     """
 
@@ -32,6 +41,7 @@ class Expectation:
     fingerprint: str
     backbone_fingerprint: str
     preprocessing_id: str
+    projector_rows: Tensor | None
     warnings: tuple[str, ...]
 
 
@@ -58,18 +68,36 @@ def expect(
         RandomWeightsError: no checkpoint, without `allow_random`.
     """
     check_space(space)
-    weights = open_weights(checkpoint, projected=space == PROJECTED, **options)
+    projected = space == PROJECTED
+    weights = _open(checkpoint, projected, options)
     if weights.kind != CHECKPOINT and not allow_random:
         raise RandomWeightsError(
             "found no checkpoint; expected the policy's, whose tokens alone are those that it was trained with; give "
             "its folder, or allow random weights to try things out without driving"
         )
-    projected_width = None if weights.projector is None else weights.projector.out_width
+    projector = weights.projector
+    projected_width = projector.out_width if projected and projector is not None else None
+    fingerprint = weights.fingerprint if projected else weights.backbone_fingerprint
     return Expectation(
         preset=weights.preset,
         layout=token_layout(weights.preset, tuple(images), projected_width),
-        fingerprint="" if allow_random else weights.fingerprint,
+        fingerprint="" if allow_random else fingerprint,
         backbone_fingerprint="" if allow_random else weights.backbone_fingerprint,
         preprocessing_id=preprocessing_id(weights.preset),
+        projector_rows=_first_rows(projector) if projector is not None and weights.kind == CHECKPOINT else None,
         warnings=weights.warnings,
     )
+
+
+def _open(checkpoint: str | Path, projected: bool, options: dict[str, Any]) -> Weights:
+    """With the projector, if there is one, also where only the backbone's tokens will be taken."""
+    if projected or str(checkpoint) in ("", RANDOM):
+        return open_weights(checkpoint, projected=projected, **options)
+    try:
+        return open_weights(checkpoint, projected=True, **options)
+    except MissingProjectorError:
+        return open_weights(checkpoint, **options)
+
+
+def _first_rows(projector: Projector) -> Tensor:
+    return projector.state_dict()["fc1.weight"][:_ROWS].clone()

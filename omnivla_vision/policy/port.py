@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from omnivla_vision.policy import omnivla
 from omnivla_vision.policy.checks import Message, check
-from omnivla_vision.policy.errors import NoGoalError
+from omnivla_vision.policy.errors import NoGoalError, NotTokensError
 from omnivla_vision.policy.expectation import Expectation
 from omnivla_vision.tokens.files import TokenFile, read_token_file
 from omnivla_vision.tokens.layout import GOAL
@@ -45,10 +45,16 @@ class Port:
             RandomWeightsError, WrongWeightsError, WrongPreprocessingError, WrongSpaceError, WrongImagesError: they are
                 not the policy's own.
             NoGoalError: the goal's are zeros, and needed.
+            NotTokensError: it is neither message nor file.
             TokenFormatError: the message or the file is broken, or holds NaN or Inf.
         """
         self._goal_valid = None  # what comes now may be refused
         described = read_token_file(Path(tokens)) if isinstance(tokens, (str, Path)) else tokens
+        if not hasattr(described, "backbone_fingerprint"):
+            raise NotTokensError(
+                f"found {type(tokens).__name__}; expected a VisualTokens message of this version (deserialized), or a "
+                "file's path"
+            )
         check(described, self.expected)
         tensor = described.tokens if isinstance(described, TokenFile) else unpack_torch(described).unsqueeze(0)
         self._check_tensor(tensor)
@@ -74,9 +80,11 @@ class Port:
         """
         number = omnivla.modality(image=image, pose=pose, language=language)
         if image and not self._goal_valid:
+            found = "no tokens read" if self._goal_valid is None else "a goal whose tokens are zeros"
+            found = found if self._takes_goal else "a port without a goal among its images"
             raise NoGoalError(
-                f"found {'no tokens read' if self._goal_valid is None else 'a goal whose tokens are zeros'}; expected "
-                f"a goal image for modality {number}; read tokens that have one, or choose a modality without"
+                f"found {found}; expected a goal image for modality {number}; read tokens that have one, or choose a "
+                "modality without"
             )
         return self._to_model(torch.tensor([float(number)]))
 

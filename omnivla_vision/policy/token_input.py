@@ -29,6 +29,15 @@ class TokenInput(nn.Module):
         self._fixed = images is not None
         self.num_images_in_input = images or 1
 
+    @property
+    def featurizer(self) -> nn.Module:
+        """There is none: who asks wants to change it, as the wrapper of policies with FiLM does.
+
+        Raises:
+            ConditionedVisionError: always.
+        """
+        raise no_transformers()
+
     def get_num_patches(self) -> int:
         """Tokens of one image."""
         return self._tokens_per_image
@@ -58,10 +67,7 @@ class TokenInput(nn.Module):
             NotTokensError: it is of another shape, such as that of pixels.
         """
         if language_embeddings is not None:
-            raise ConditionedVisionError(
-                "found language embeddings for the vision backbone (FiLM); expected none, since the tokens were "
-                "computed without them; use a policy that was trained without FiLM (use_film=False)"
-            )
+            raise no_transformers()
         rows = self.num_images_in_input * self._tokens_per_image
         if pixel_values.ndim != 3 or tuple(pixel_values.shape[1:]) != (rows, self._width):
             raise NotTokensError(
@@ -69,3 +75,11 @@ class TokenInput(nn.Module):
                 "model what port.read returns"
             )
         return pixel_values
+
+
+def no_transformers() -> ConditionedVisionError:
+    """For whoever asks for the transformers themselves, or conditions them."""
+    return ConditionedVisionError(
+        "found a policy that reaches into its vision transformers, as those with FiLM do to condition them on language "
+        "(use_film); expected one that takes the tokens as they are; use a policy that was trained without FiLM"
+    )

@@ -13,7 +13,7 @@ from torch import nn
 
 from omnivla_vision.checkpoint.identify import encoder_of_timm_id, preset_of_timm_ids
 from omnivla_vision.policy.errors import ModelError
-from omnivla_vision.policy.token_input import TokenInput
+from omnivla_vision.policy.token_input import TokenInput, no_transformers
 
 # The name of the class in the modules of OpenVLA, OpenVLA-OFT and OmniVLA, `prismatic/extern/hf/modeling_prismatic.py`.
 BACKBONE = "PrismaticVisionBackbone"
@@ -85,6 +85,15 @@ class _Featurizer(nn.Module):
         self.embed_dim = spec.width
         self.blocks = range(spec.depth)
         self.patch_embed = SimpleNamespace(num_patches=spec.grid**2)
+
+    @property
+    def num_features(self) -> int:
+        """Read by FiLM's wrapper alone.
+
+        Raises:
+            ConditionedVisionError: always.
+        """
+        raise no_transformers()
 
     def get_intermediate_layers(self, *_: Any, **__: Any) -> Any:
         """Only its name is needed.

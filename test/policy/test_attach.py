@@ -15,17 +15,20 @@ pytest.importorskip("torch")
 import torch
 
 from omnivla_vision.goal import Goal
+from omnivla_vision.network.presets import get_preset
 from omnivla_vision.policy import (
     ConditionedVisionError,
     ModelError,
     NotTokensError,
     RandomWeightsError,
     attach,
+    expect,
     without_vision,
 )
 from omnivla_vision.tokens.files import token_file
 from omnivla_vision.tokens.layout import UnknownSpaceError
-from test.policy.folder import encoder_of, hidden_states, load_policy, pixels
+from test.checkpoint.writers import make_model, write_oft
+from test.policy.folder import encoder_of, hidden_states, load_policy, pixels, write_policy
 from test.policy.messages import recorded
 
 if TYPE_CHECKING:
@@ -128,6 +131,8 @@ def test_code_that_is_run_anew_with_every_model(checkpoint: Path, timm: ModuleTy
     assert not list(backbone.parameters())
     with pytest.raises(ModelError, match=r"expected attach before its first use"):
         backbone.get_intermediate_layers()
+    with pytest.raises(ConditionedVisionError):
+        _ = backbone.num_features
     assert timm.create_model is own
     with pytest.raises(ModelError, match=r"found no model that was built without its vision"), without_vision():
         pass
@@ -156,6 +161,20 @@ def test_what_is_no_such_model_is_refused(checkpoint: Path) -> None:
         attach(model, checkpoint="", preset="small")
 
 
+def test_the_checkpoint_of_another_model_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """Of the same sizes: the model's own projector tells."""
+    other = write_policy(tmp_path, seed=7)
+    with pytest.raises(ModelError, match=r"whose projector differs from the checkpoint's by 1\d\d\.\d%"):
+        attach(load_policy(other), checkpoint=checkpoint)
+    attach(load_policy(other, torch.float16), checkpoint=other)
+
+
+def test_a_checkpoint_without_a_projector_will_do(checkpoint: Path, tmp_path: Path) -> None:
+    weights = write_oft(tmp_path, make_model(get_preset("small"), out_width=64), adapter={"lora_alpha": 4, "r": 4})[0]
+    (tmp_path / "config.json").write_text((checkpoint / "config.json").read_text())
+    assert expect(weights).projector_rows is None
+
+
 def test_what_is_no_tokens_is_refused(
     checkpoint: Path, encoder: VisionEncoder, images: list[NDArray[np.uint8]], tmp_path: Path
 ) -> None:
@@ -170,6 +189,8 @@ def test_what_is_no_tokens_is_refused(
     tokens = port.read(written(encoder, images, tmp_path / "t"))
     with pytest.raises(ConditionedVisionError, match=r"FiLM"):
         model.vision_backbone(tokens, torch.zeros(1, 3, 64))
+    with pytest.raises(ConditionedVisionError, match=r"FiLM"):  # its wrapper changes the transformers' blocks
+        _ = model.vision_backbone.featurizer
     with pytest.raises(NotTokensError, match=r"found no pixel_values"):
         model(input_ids=torch.ones(1, 3), pixel_values=None)
     model.vision_backbone.set_num_images_in_input(2)

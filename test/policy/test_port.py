@@ -18,6 +18,7 @@ from omnivla_vision.goal import Goal
 from omnivla_vision.policy import (
     ModalityError,
     NoGoalError,
+    NotTokensError,
     Port,
     RandomWeightsError,
     WrongImagesError,
@@ -117,7 +118,8 @@ def test_random_ones_may_be_allowed_for_a_checkpoint(
 
 def test_another_preprocessing(expected: Expectation, message: Any, checkpoint: Path) -> None:
     cropped = expect(checkpoint, image_path="openvla-crop")
-    with pytest.raises(WrongPreprocessingError, match=r"found images prepared as .*; expected .*image_path"):
+    match = r"found images prepared with no such step; expected crop-and-resize:0.9:224:bilinear; choose one image_path"
+    with pytest.raises(WrongPreprocessingError, match=match):
         Port(cropped).read(message)
 
 
@@ -175,6 +177,17 @@ def test_modalities(expected: Expectation, message: Any, goalless: Any) -> None:
     message.image_names = ["current", "goal"]
     with pytest.raises(NoGoalError, match=r"no tokens read"):  # what was refused does not count
         port.omnivla_modality(image=True)
+
+
+def test_a_modality_without_a_goal_among_the_images(checkpoint: Path) -> None:
+    with pytest.raises(NoGoalError, match=r"found a port without a goal among its images"):
+        Port(expect(checkpoint, images=["current"])).omnivla_modality(image=True)
+
+
+@pytest.mark.parametrize("thing", [None, b"bytes", 3])
+def test_what_is_no_message(expected: Expectation, thing: Any) -> None:
+    with pytest.raises(NotTokensError, match=rf"found {type(thing).__name__}; expected a VisualTokens message"):
+        Port(expected).read(thing)
 
 
 def test_broken_messages(expected: Expectation, message: Any) -> None:
