@@ -31,7 +31,8 @@ class OmniVla:
     Args:
         code: the folder that holds OmniVLA's `prismatic`; empty: it is installed. Its code is run.
         checkpoint: the folder of the model, with `action_head--N_checkpoint.pt` and `pose_projector--N_checkpoint.pt`.
-        space, image_path, allow_random: see `omnivla_vision.policy.attach`.
+        space, allow_random: see `omnivla_vision.policy.attach`.
+        image_path: the same; empty for OmniVLA's own.
 
     Raises:
         CodeError: code or parts of the checkpoint are missing.
@@ -51,8 +52,10 @@ class OmniVla:
             dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
             model = model_class.from_pretrained(str(checkpoint), torch_dtype=dtype, low_cpu_mem_usage=True)
         self._model = model.to(self._device).eval()
+        # Whatever is assumed of the folder: this is OmniVLA.
+        path = image_path or "omnivla"
         self.port: Port = attach(
-            self._model, checkpoint=checkpoint, space=space, image_path=image_path, allow_random=allow_random
+            self._model, checkpoint=checkpoint, space=space, image_path=path, allow_random=allow_random
         )
         width = self._model.llm_dim
         head = _module("prismatic.models.action_heads").L1RegressionActionHead_idcat(
