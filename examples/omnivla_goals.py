@@ -61,9 +61,9 @@ class Goals:
             raise MissingGoalError(
                 f"found a goal pose in {message.header.frame_id!r}; expected it in {self._frame!r}, anew as it moves"
             )
-        if abs(age := age_s(now, Time.from_msg(message.header.stamp))) > self._max_age_s:
+        if abs(age_s(now, Time.from_msg(message.header.stamp))) > self._max_age_s:
             raise MissingGoalError(
-                f"found a goal pose {age:.1f} s old; expected at most {self._max_age_s} s, anew as the robot moves"
+                f"found no goal pose of the last {self._max_age_s} s; expected it anew as the robot moves"
             )
         place, turn = message.pose.position, message.pose.orientation
         yaw = math.atan2(2 * (turn.w * turn.z + turn.x * turn.y), 1 - 2 * (turn.y**2 + turn.z**2))

@@ -30,6 +30,7 @@ from omnivla_vision.msg import VisualTokens  # noqa: E402
 from policy_thread import Decision, PolicyThread  # noqa: E402
 from rcl_interfaces.msg import ParameterDescriptor  # noqa: E402
 from rclpy.clock import Clock, ClockType  # noqa: E402
+from rclpy.exceptions import ParameterException  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from rclpy.time import Time  # noqa: E402
@@ -191,15 +192,16 @@ class PolicyNode(Node):
         return bool(self.declare_parameter(name, default, described(description)).value)
 
     def _positive(self, name: str, default: float, description: str) -> float:
-        value = float(self.declare_parameter(name, default, described(description)).value or 0.0)
-        if not (math.isfinite(value) and value > 0):
+        # So that `max_age:=2` is a number, too, and not of the wrong type.
+        value = self.declare_parameter(name, default, described(description, dynamic_typing=True)).value
+        if not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
             raise ParameterError(f"found {name} {value}; expected a number above 0, in {description}")
-        return value
+        return float(value)
 
 
-def described(description: str) -> ParameterDescriptor:
+def described(description: str, *, dynamic_typing: bool = False) -> ParameterDescriptor:
     """For `ros2 param describe`; nothing here changes while the node runs."""
-    return ParameterDescriptor(description=description, read_only=True)
+    return ParameterDescriptor(description=description, read_only=True, dynamic_typing=dynamic_typing)
 
 
 def main() -> int:
@@ -212,7 +214,7 @@ def main() -> int:
 
     try:
         code = run_node(make)
-    except VisionError as error:
+    except (VisionError, ParameterException) as error:
         print(error, file=sys.stderr)
         return 1
     finally:

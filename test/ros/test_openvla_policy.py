@@ -222,7 +222,7 @@ def test_a_pose_and_a_prompt(
         robot.wait_for(lambda: robot.ways, "waypoints", rgb=images[0], pose=pose)
         found = [(pose.pose.position.x, pose.pose.position.y) for pose in robot.ways[-1].poses]
         np.testing.assert_allclose(found, expected[:, :2], rtol=1e-4, atol=1e-5)
-        robot.wait_for_log("stopped: found a goal pose .* s old", rgb=images[0])
+        robot.wait_for_log("stopped: found no goal pose of the last 5.0 s", rgb=images[0])
 
 
 def test_it_never_moves_on_random_weights_unless_told_to(
@@ -257,6 +257,9 @@ def _stands(robot: Robot, rgb: NDArray[np.uint8] | None = None) -> None:
             "found max_age -1.0; expected a number above 0",
         ),
         (("checkpoint:=/x", "trust_remote_code:=true", "max_linear:=.nan"), "found max_linear nan"),
+        (("checkpoint:=/x", "trust_remote_code:=true", "rate:=fast"), "found rate fast; expected a number above 0"),
+        (("checkpoint:=5",), "checkpoint"),
+        (("checkpoint:=/x", "trust_remote_code:=true", "max_age:=2"), "cannot import prismatic"),
     ],
 )
 def test_what_it_does_not_start_with(parameters: tuple[str, ...], reason: str) -> None:
