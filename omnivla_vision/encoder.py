@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from omnivla_vision.goal import EncodedGoal, Goal
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.spec import Preset
-from omnivla_vision.tokens.layout import GOAL, token_layout
+from omnivla_vision.network.views import WHOLE
+from omnivla_vision.tokens.layout import GOAL, image_names, token_layout
 from omnivla_vision.tokens.provenance import Provenance
 from omnivla_vision.tokens.token_set import TokenSet
 
@@ -44,6 +46,9 @@ class VisionEncoder:
         takes_goal: whether the goal's rows follow; OpenVLA has none.
         projector: brings the tokens to the language model's width; None leaves them fused.
         batch_engine: runs the backbone on the images of all cameras at once; `engine` if None.
+
+    Raises:
+        ViewError: a region or a mask of the preset is for no image, or leaves nothing of one.
     """
 
     def __init__(
@@ -59,7 +64,8 @@ class VisionEncoder:
         projector: Projector | None = None,
         batch_engine: Engine | None = None,
     ) -> None:
-        self.preset = preset
+        names = image_names(cameras, takes_goal=takes_goal)
+        self.preset = preset = replace(preset, views=preset.views.among(names))
         self.goal_encodes = 0
         self.cameras = tuple(cameras)
         self.takes_goal = takes_goal
@@ -70,7 +76,7 @@ class VisionEncoder:
         self._goal: EncodedGoal | None = None
         self.layout = token_layout(
             preset,
-            self.cameras + ((GOAL,) if takes_goal else ()),
+            names,
             None if projector is None else projector.out_width,
         )
         self.provenance = Provenance(
@@ -88,7 +94,9 @@ class VisionEncoder:
         """Run the network once, so that the first frame is not slower than the others."""
         size = self.preset.inputs[0].size
         black = np.zeros((size, size, 3), np.uint8)
-        self._project(self._encode(self._batch_engine, [black] * len(self.cameras), {}), {})
+        whole = Preprocessor(replace(self.preset, views=WHOLE))  # a mask fits its camera's images only
+        inputs = _inputs(whole, self._batch_engine, [black] * len(self.cameras), self.cameras)
+        self._project(self._batch_engine(inputs).flatten(0, 1), {})
 
     def set_goal(self, goal: Goal | None) -> bool:
         """Replace or clear the goal; the tokens of a new picture are computed now, those of the same one kept.
@@ -98,6 +106,7 @@ class VisionEncoder:
 
         Raises:
             ImageCountError: the encoder takes no goal.
+            MaskSizeError: the goal has another size than its mask.
         """
         if goal is not None and not self.takes_goal:
             raise ImageCountError(
@@ -110,7 +119,7 @@ class VisionEncoder:
         if self._goal is not None and self._goal.goal.id == goal.id:
             return False
         # The old goal stays in force until the new one is complete, also when encoding it fails.
-        fused = self._encode(self._engine, [goal.rgb], {})
+        fused = self._encode(self._engine, [goal.rgb], (GOAL,), {})
         self._goal = EncodedGoal(goal=goal, fused=fused, tokens=self._project(fused, {}))
         self.goal_encodes += 1
         return True
@@ -124,6 +133,7 @@ class VisionEncoder:
 
         Raises:
             NotAnRgbImageError: an image is something else.
+            MaskSizeError: an image has another size than its mask.
             ImageCountError: not one image per camera.
         """
         frames = [images] if isinstance(images, np.ndarray) else list(images)
@@ -132,7 +142,7 @@ class VisionEncoder:
                 f"found {len(frames)} image(s); expected {len(self.cameras)}, one for each of {', '.join(self.cameras)}"
             )
         stage_ms = {} if stage_ms is None else stage_ms
-        fused = self._encode(self._batch_engine, frames, stage_ms)
+        fused = self._encode(self._batch_engine, frames, self.cameras, stage_ms)
         projected = self._project(fused, stage_ms)
         goal = self._goal
         return TokenSet(
@@ -144,10 +154,12 @@ class VisionEncoder:
             stage_ms=stage_ms,
         )
 
-    def _encode(self, engine: Engine, images: Sequence[Image], stage_ms: dict[str, float]) -> Tensor:
+    def _encode(
+        self, engine: Engine, images: Sequence[Image], names: Sequence[str], stage_ms: dict[str, float]
+    ) -> Tensor:
         """[len(images) * tokens_per_image, fused width]."""
         with stage(stage_ms, "preprocess"):
-            inputs = self._preprocess.pixels(images) if engine.entry == "uint8" else self._preprocess(images)
+            inputs = _inputs(self._preprocess, engine, images, names)
         with stage(stage_ms, "encode"):
             return engine(inputs).flatten(0, 1)
 
@@ -163,6 +175,12 @@ class VisionEncoder:
             return fused
         with stage(stage_ms, "project"), torch.inference_mode():
             return self._projector(fused)
+
+
+def _inputs(
+    preprocess: Preprocessor, engine: Engine, images: Sequence[Image], names: Sequence[str]
+) -> tuple[Tensor, ...]:
+    return preprocess.pixels(images, names) if engine.entry == "uint8" else preprocess(images, names)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from omnivla_vision.engine.select import AUTO, build_engine
 from omnivla_vision.engine.start import start_reference
 from omnivla_vision.engine.store_folder import StoreError, expand_store
 from omnivla_vision.network.projector import Projector
-from omnivla_vision.tokens.layout import FUSED, PROJECTED, check_space
+from omnivla_vision.tokens.layout import FUSED, PROJECTED, check_space, image_names
 from omnivla_vision.weights import PLAIN, Weights, open_weights
 
 
@@ -33,6 +33,9 @@ class EncoderOptions:
         encoder_weights: where the encoders are, if the checkpoint was trained with frozen ones; empty for none.
         image_path: what the policy's own code does to its images, one of `image_paths.IMAGE_PATHS`; empty: what is
             assumed of the checkpoint, or the preset's. Engines do not depend on it.
+        region: x,y,width,height in fractions: what of each image is looked at, or NAME=... of some, with semicolons;
+            empty for all of it.
+        mask: PNG, white where the robot's own body is, or NAME=... of some images, with semicolons; empty for none.
         engine: one of `engine.start.ENGINES`, or "auto".
         precision: float32, bfloat16, float16, mixed, int8, or "auto".
         bundle_dir: where engine bundles are kept; empty for the user's cache.
@@ -53,6 +56,8 @@ class EncoderOptions:
     lora_adapter: str = ""
     encoder_weights: str = ""
     image_path: str = ""
+    region: str = ""
+    mask: str = ""
     engine: str = AUTO
     precision: str = AUTO
     bundle_dir: str = ""
@@ -77,6 +82,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
     Raises:
         UnknownSpaceError: `space` is neither fused nor projected.
         UnknownImagePathError: no such image path.
+        RegionError, MaskFileError, ViewError: a region or a mask is refused.
         CheckpointError, UnknownPresetError: the weights are refused.
         EngineError: the engine is refused.
     """
@@ -93,6 +99,8 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         lora_adapter=options.lora_adapter or None,
         encoder_weights=options.encoder_weights or None,
         image_path=options.image_path,
+        region=options.region,
+        mask=options.mask,
     )
     encoder = encoder_of(weights, options)
     notice = encoder.provenance.notice
@@ -103,8 +111,11 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
     """An encoder of weights that are open already.
 
     Raises:
+        ViewError: a region or a mask is for no image, or leaves nothing of one.
         EngineError: the engine is refused.
     """
+    # Now, and not after an engine was built.
+    weights.preset.views.among(image_names(options.cameras, takes_goal=options.takes_goal))
     if options.engine == "eager" and options.precision in (AUTO, "float32"):
         # The reference itself: it takes any number of images, and there is nothing to build or to compare it with.
         one: Engine = EagerEngine(weights.load())

@@ -17,7 +17,9 @@ from omnivla_vision.network.presets import DEFAULT_PRESET, get_preset
 from omnivla_vision.network.projector import Projector, build_projector, projector_widths
 from omnivla_vision.network.random_weights import fill_random
 from omnivla_vision.network.realistic_weights import NO_ODDITIES, REALISTIC, Oddities, describe, fill_realistic
+from omnivla_vision.network.region import Region
 from omnivla_vision.network.spec import Preset
+from omnivla_vision.network.views import Views, named_entries
 
 RANDOM = "random"
 CHECKPOINT = "checkpoint"
@@ -37,7 +39,7 @@ class Weights:
 
     Attributes:
         kind: "random" or "checkpoint".
-        preset: with the checkpoint's own normalization and resize, and the image path in force.
+        preset: with the checkpoint's own normalization and resize, the image path, regions and masks in force.
         fingerprint: identifies the backbone's weights, and the projector's if there is one.
         backbone_fingerprint: the same without the projector, which no engine depends on.
         load: the backbone in float32, in memory of its own; called only when an engine must be built.
@@ -65,6 +67,8 @@ def open_weights(
     lora_adapter: str | Path | None = None,
     encoder_weights: str | Path | None = None,
     image_path: str = "",
+    region: str = "",
+    mask: str = "",
 ) -> Weights:
     """Weights of a checkpoint, or seeded random ones.
 
@@ -78,11 +82,14 @@ def open_weights(
         lora_adapter: see `load_checkpoint`.
         encoder_weights: see `load_checkpoint`.
         image_path: one of `image_paths.IMAGE_PATHS`; empty: what is assumed of the checkpoint, or the preset's.
+        region: see `open_views`.
+        mask: see `open_views`.
 
     Raises:
         CheckpointError: a subclass per reason for which the checkpoint is refused.
         UnknownPresetError: no such preset.
         UnknownImagePathError: no such image path.
+        RegionError, MaskFileError, ViewError: a region or a mask is refused.
         UnknownDistributionError: no such distribution.
         AdapterWithoutBaseError: an adapter, and random weights.
     """
@@ -90,6 +97,7 @@ def open_weights(
         raise UnknownDistributionError(
             f"unknown distribution of random weights {distribution!r}; expected one of {', '.join(DISTRIBUTIONS)}"
         )
+    views = open_views(region, mask)
     if str(checkpoint) in ("", RANDOM):
         if lora_adapter is not None:
             raise AdapterWithoutBaseError(
@@ -101,6 +109,7 @@ def open_weights(
         chosen = get_preset(preset or DEFAULT_PRESET)
         if image_path:
             chosen = replace(chosen, image_path=get_image_path(image_path))
+        chosen = replace(chosen, views=views)
         return random_weights(chosen, seed=seed, oddities=ODDITIES[distribution], projected=projected)
     loaded = load_checkpoint(
         checkpoint,
@@ -113,13 +122,32 @@ def open_weights(
     )
     return Weights(
         kind=CHECKPOINT,
-        preset=loaded.preset,
+        preset=replace(loaded.preset, views=views),
         fingerprint=loaded.fingerprint,
         backbone_fingerprint=loaded.backbone_fingerprint,
         load=lambda: loaded.own_backbone(torch.float32),
         projector=loaded.own_projector(),
         warnings=loaded.warnings,
     )
+
+
+def open_views(region: str = "", mask: str = "") -> Views:
+    """Regions and masks as the node's parameters and the command line's options name them.
+
+    Args:
+        region: `x,y,width,height` in fractions for every image, or `front=0,0,1,0.8; goal=0,0,1,1`.
+        mask: a PNG, white where the robot's own body is, for every image, or `front=a.png; wrist=b.png`.
+
+    Raises:
+        RegionError, MaskFileError, ViewError: the message says why.
+    """
+    regions = tuple((name, Region.parse(numbers)) for name, numbers in named_entries(region))
+    if not mask:
+        return Views(regions=regions)
+    # Here and not above: a policy's process that has no mask needs no OpenCV.
+    from omnivla_vision.images.mask_file import read_mask
+
+    return Views(regions=regions, masks=tuple((name, read_mask(Path(file))) for name, file in named_entries(mask)))
 
 
 def random_weights(

@@ -29,7 +29,7 @@ ROOMS = {
     "tokens": "errors goal images network output_files",
     "transport": "errors resources",
     "checkpoint": "errors network",
-    "weights": "checkpoint errors network",
+    "weights": "checkpoint errors images network",
     "policy": "checkpoint errors network tokens weights",
     "engine": "errors images network output_files process resources tokens",
     "encoder": "engine errors goal images network tokens",

@@ -76,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         lora_adapter=arguments.lora_adapter or None,
         encoder_weights=arguments.encoder_weights or None,
         image_path=arguments.image_path,
+        region=arguments.region,
+        mask=arguments.mask,
     )
     console = Console(stderr=True)
     with Progress(

@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     # Here and not above: torch takes seconds to import, and --help should not.
     from omnivla_vision.checkpoint import load_checkpoint
     from omnivla_vision.checkpoint.errors import MissingProjectorError
+    from omnivla_vision.weights import open_views
 
+    views = open_views(arguments.region, arguments.mask)
     options: dict[str, Any] = {
         "preset": arguments.preset or None,
         "lora_alpha": arguments.lora_alpha or None,
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     except MissingProjectorError:  # not everyone needs one; the line below then says so
         checkpoint = load_checkpoint(arguments.checkpoint, **options)
     report = describe(checkpoint)
+    report["views"] = views.ids(checkpoint.preset.mean_colour)
     if arguments.json:
         print(json.dumps(report, indent=2))
     else:
@@ -128,6 +131,7 @@ def _print(report: dict[str, Any]) -> None:
     lines.append(("normalization", f"from {report['normalization_from']}"))
     for name, values in report["normalization"].items():
         lines.append((f"  {name}", f"mean {values['mean']}, std {values['std']}"))
+    lines += [("looked at", text) for text in report["views"]]
     lines.append(("image path", f"{report['image_path']} ({report['image_path_from']})"))
     lines += [("", step) for step in report["image_path_steps"]]
     lines.append(("resize", f"from {report['resize_from']}"))

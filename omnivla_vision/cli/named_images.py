@@ -1,4 +1,4 @@
-"""`--image PATH`, or `--image NAME=PATH` once for each camera."""
+"""`--image PATH`, or `--image NAME=PATH` once for each camera; `--region` and `--mask` likewise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from omnivla_vision.cli.paths import path
-from omnivla_vision.tokens.layout import CAMERA_NAME, camera_names_problem
+from omnivla_vision.network.views import CAMERA_NAME
+from omnivla_vision.tokens.layout import camera_names_problem
 
 # What the only image is called: the node's default.
 CURRENT = "current"
@@ -47,6 +48,21 @@ class NamedImages(argparse.Action):
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentError(self, str(error)) from error
         setattr(namespace, self.dest, images)
+
+
+class ForSomeImages(argparse.Action):
+    """Joins the values of an option that is given once for each image, as the node's parameters have them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Add one option's value."""
+        joined = "; ".join(filter(None, (getattr(namespace, self.dest), str(values))))
+        setattr(namespace, self.dest, joined)
 
 
 def _split(text: str) -> tuple[str, str]:

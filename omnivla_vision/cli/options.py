@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
+from omnivla_vision.cli.named_images import ForSomeImages
 from omnivla_vision.cli.numbers import tolerance, whole_positive
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def add_checkpoint_options(parser: argparse._ActionsContainer, *, preset: str = 
         help="stock encoders for a checkpoint trained with frozen ones: files, or hub:PRESET",
     )
     add_image_path_option(parser)
+    add_view_options(parser)
     parser.add_argument(
         "--lora-alpha", type=float, default=0.0, metavar="A", help="alpha of LoRA weights without adapter_config.json"
     )
@@ -49,6 +51,24 @@ def add_image_path_option(parser: argparse._ActionsContainer) -> None:
         metavar="I",
         help="what the policy's own code does to its images first: plain, omnivla, openvla, openvla-crop, "
         "openvla-oft, openvla-oft-crop, openpi, ... (as is assumed of the checkpoint, or the preset's)",
+    )
+
+
+def add_view_options(parser: argparse._ActionsContainer) -> None:
+    """Declare --region and --mask."""
+    parser.add_argument(
+        "--region",
+        action=ForSomeImages,
+        default="",
+        metavar="[NAME=]X,Y,W,H",
+        help="what of each image is looked at, in fractions, or once for each camera and goal (all of it)",
+    )
+    parser.add_argument(
+        "--mask",
+        action=ForSomeImages,
+        default="",
+        metavar="[NAME=]PNG",
+        help="the robot's own body, white, as large as the images, or once for each camera and goal (none)",
     )
 
 

@@ -264,8 +264,8 @@ def bundle_key(backend: Backend, spec: EngineSpec, fingerprint: str) -> dict[str
 
 def _network(preset: Preset) -> dict[str, Any]:
     """All numbers of a network; what is done to images in front of it does not count."""
-    facts = asdict(preset)
-    del facts["image_path"]
+    facts = asdict(preset.network)
+    del facts["image_path"], facts["views"]
     return facts
 
 

@@ -1,4 +1,4 @@
-"""RGB images to the network's input: image path, resize, scale to 0..1, normalize per encoder, stack on channels."""
+"""RGB images to the network's input: view, image path, resize, scale to 0..1, normalize per encoder, channel stacks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from omnivla_vision.images.image_path import follow
 from omnivla_vision.images.resize import resize
 from omnivla_vision.images.rgb import Image
+from omnivla_vision.images.view import look
 from omnivla_vision.network.preprocessing_id import preprocessing_id
 from omnivla_vision.network.spec import Preset
 
@@ -28,21 +29,24 @@ class Preprocessor:
         }
         self.id = preprocessing_id(preset)
 
-    def __call__(self, images: Sequence[Image]) -> tuple[Tensor, ...]:
+    def __call__(self, images: Sequence[Image], names: Sequence[str] = ()) -> tuple[Tensor, ...]:
         """Preprocess a batch of images of any sizes.
 
         Args:
             images: RGB, uint8, [H, W, 3] each.
+            names: whose they are, by which regions and masks are chosen; none where all are treated alike.
 
         Returns:
             One float32 [B, 3 * encoders, S, S] tensor per `preset.inputs`.
 
         Raises:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.
-            ImageShapeError: an image is longer or narrower than `check_shape` allows.
+            ImageShapeError: an image, or its region, is longer or narrower than `check_shape` allows.
+            MaskSizeError: an image has another size than its mask.
+            ImageNameError: no names, and not all images are treated alike.
         """
         stacks = []
-        for inputs, pixels in zip(self.preset.inputs, self.pixels(images), strict=True):
+        for inputs, pixels in zip(self.preset.inputs, self.pixels(images, names), strict=True):
             unit = pixels.float().div_(255)
             stack = torch.empty(len(images), 3 * len(inputs.encoders), inputs.size, inputs.size)
             for spec, part in zip(inputs.encoders, stack.split(3, dim=1), strict=True):
@@ -51,17 +55,23 @@ class Preprocessor:
             stacks.append(stack)
         return tuple(stacks)
 
-    def pixels(self, images: Sequence[Image]) -> tuple[Tensor, ...]:
-        """Only the image path and the resize, for an engine that normalizes by itself.
+    def pixels(self, images: Sequence[Image], names: Sequence[str] = ()) -> tuple[Tensor, ...]:
+        """Only region and mask, the image path and the resize, for an engine that normalizes by itself.
 
         Returns:
             One uint8 [B, 3, S, S] tensor per `preset.inputs`.
 
         Raises:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.
-            ImageShapeError: an image is longer or narrower than `check_shape` allows.
+            ImageShapeError: an image, or its region, is longer or narrower than `check_shape` allows.
+            MaskSizeError: an image has another size than its mask.
+            ImageNameError: no names, and not all images are treated alike.
         """
-        ready = [follow(image, self.preset.image_path) for image in images]
+        views = [self.preset.views.of(name) for name in names or [""] * len(images)]
+        colour = self.preset.mean_colour
+        ready = [
+            follow(look(image, view, colour), self.preset.image_path) for image, view in zip(images, views, strict=True)
+        ]
         return tuple(
             torch.stack([resize(image, inputs.size, inputs.resize) for image in ready]) for inputs in self.preset.inputs
         )
@@ -74,4 +84,5 @@ def preprocess(current: Image, goal: Image, preset: Preset) -> tuple[Tensor, ...
         For `dinosiglip-224` a single float32 [1, 12, 224, 224]: channels 0-2 the current image with DINOv2's
         normalization, 3-5 with SigLIP's, 6-8 and 9-11 the same for the goal.
     """
-    return tuple(stack.flatten(0, 1).unsqueeze(0) for stack in Preprocessor(preset)([current, goal]))
+    stacks = Preprocessor(preset)([current, goal], ("current", "goal"))
+    return tuple(stack.flatten(0, 1).unsqueeze(0) for stack in stacks)

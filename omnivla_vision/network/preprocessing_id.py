@@ -6,9 +6,10 @@ from omnivla_vision.network.spec import EncoderSpec, Preset, Resize
 
 
 def preprocessing_id(preset: Preset) -> str:
-    """Image path (if it has steps), resize and normalization: equal ids feed the same pixels to the same networks."""
+    """Views and image path (if any), resize, normalization: equal ids feed the same pixels to the same networks."""
     resizes = dict.fromkeys(_resize_id(spec.resize) for spec in preset.encoders)
-    parts = [preset.image_path.id, "+".join(resizes), *map(_encoder_id, preset.encoders)]
+    views = preset.views.ids(preset.mean_colour)
+    parts = [*views, preset.image_path.id, "+".join(resizes), *map(_encoder_id, preset.encoders)]
     return "|".join(filter(None, parts))
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.image_paths import PLAIN, ImagePath
+from omnivla_vision.network.views import WHOLE, Views
 
 Triple = tuple[float, float, float]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "swiglu"]
@@ -102,6 +103,7 @@ class Preset:
 
     Attributes:
         image_path: what is done to an image in front of the encoders' own resize.
+        views: what of each image is looked at, in front of the image path.
 
     Raises:
         GridMismatchError: the encoders' grids differ.
@@ -110,6 +112,7 @@ class Preset:
     name: str
     encoders: tuple[EncoderSpec, ...]
     image_path: ImagePath = PLAIN
+    views: Views = WHOLE
 
     def __post_init__(self) -> None:
         grids = [encoder.grid for encoder in self.encoders]
@@ -125,8 +128,19 @@ class Preset:
 
     @property
     def network(self) -> Preset:
-        """The same without an image path: all that an engine depends on."""
-        return replace(self, image_path=PLAIN)
+        """The same without image path, regions and masks: all that an engine depends on."""
+        return replace(self, image_path=PLAIN, views=WHOLE)
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """RGB, 0..255: the first encoder's mean, cut off to whole levels.
+
+        Prismatic's letterbox fills with the same (`int(x * 255)` of DINOv2's mean). There is one image for all
+        encoders, so there is one colour: after DINOv2's normalization it is within 0.02 of zero, after SigLIP's
+        within 0.2.
+        """
+        red, green, blue = (int(value * 255) for value in self.encoders[0].mean)
+        return red, green, blue
 
     @property
     def width(self) -> int:

@@ -91,8 +91,8 @@ def _check_preprocessing(tokens: Described, expected: Expectation) -> None:
     if found != wanted:
         differs = [_only(found, wanted), _only(wanted, found)]
         raise WrongPreprocessingError(
-            f"found images prepared with {differs[0]}; expected {differs[1]}; choose one image_path for node and "
-            "policy, the one that the policy is evaluated with, and the same checkpoint"
+            f"found images prepared with {differs[0]}; expected {differs[1]}; choose one image_path, region and mask "
+            "for node and policy, the one that the policy is evaluated with, and the same checkpoint"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ class Expectation:
     """What tokens must be to be a policy's own.
 
     Attributes:
-        preset: the encoders, with the image path, resize and normalization in force.
+        preset: the encoders, with the regions, masks, image path, resize and normalization in force.
         layout: names of the images, space, rows and columns.
         fingerprint: of the weights, the projector's included in projected space; empty: random weights will do.
         backbone_fingerprint: the same without the projector's.
-        preprocessing_id: of image path, resize and normalization.
+        preprocessing_id: of regions, masks, image path, resize and normalization.
         projector_rows: the first of the projector's first layer, [rows, width] as stored, by which `attach` knows the
             checkpoint's model; None if the checkpoint has no projector.
         warnings: what the user should know of the checkpoint, one sentence each.
@@ -60,12 +60,14 @@ def expect(
         images: names of the images that the policy takes, in its order; the goal, where there is one, is "goal".
         space: "fused", or "projected" where the node is to run the projector, too.
         allow_random: take tokens of random weights, and of any: for trying things out, never for driving.
-        **options: of `open_weights`: `preset`, `image_path`, `encoder_weights`, `lora_adapter`, `lora_alpha`.
+        **options: of `open_weights`: `preset`, `image_path`, `region`, `mask`, `encoder_weights`, `lora_adapter`,
+            `lora_alpha`.
 
     Raises:
         CheckpointError, UnknownPresetError: the checkpoint is refused.
         UnknownSpaceError: `space` is neither.
         RandomWeightsError: no checkpoint, without `allow_random`.
+        RegionError, MaskFileError, ViewError: a region or a mask is refused.
     """
     check_space(space)
     projected = space == PROJECTED
@@ -78,12 +80,13 @@ def expect(
     projector = weights.projector
     projected_width = projector.out_width if projected and projector is not None else None
     fingerprint = weights.fingerprint if projected else weights.backbone_fingerprint
+    preset = replace(weights.preset, views=weights.preset.views.among(images))
     return Expectation(
-        preset=weights.preset,
-        layout=token_layout(weights.preset, tuple(images), projected_width),
+        preset=preset,
+        layout=token_layout(preset, tuple(images), projected_width),
         fingerprint="" if allow_random else fingerprint,
         backbone_fingerprint="" if allow_random else weights.backbone_fingerprint,
-        preprocessing_id=preprocessing_id(weights.preset),
+        preprocessing_id=preprocessing_id(preset),
         projector_rows=_first_rows(projector) if projector is not None and weights.kind == CHECKPOINT else None,
         warnings=weights.warnings,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
+from omnivla_vision.images.raw import ImageError
 from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.replay.camera_clock import CameraClock
 from omnivla_vision.replay.measure import EncodedFrame, Measurements, Sink, segments
@@ -113,8 +114,11 @@ class ExactReplay:
     def _take_goal(self, step: Step) -> None:
         if step.frame is None:
             self._explain(f"A goal image was refused, the previous goal stays: {step.problem}.")
-        else:
+            return
+        try:
             self._set_goal(Goal(rgb=step.frame.rgb, stamp_ns=step.frame.stamp_ns), step.record.topic)
+        except ImageError as error:
+            self._explain(f"A goal image was refused, the previous goal stays: {error}.")
 
     def _set_goal(self, goal: Goal, source: str) -> None:
         if self._encoder.set_goal(goal):
@@ -128,8 +132,14 @@ class ExactReplay:
             self._rejected += 1
             self._explain(f"Frame {index} was rejected: {step.problem}.")
         else:
-            self._clock.add(stamp_ns=step.frame.stamp_ns, time_ns=step.record.time_ns)
-            self._hand_out(index, step, self._encoder.encode(step.frame.rgb, step.stage_ms))
+            try:
+                tokens = self._encoder.encode(step.frame.rgb, step.stage_ms)
+            except ImageError as error:  # another size than its mask's
+                self._rejected += 1
+                self._explain(f"Frame {index} was rejected: {error}.")
+            else:
+                self._clock.add(stamp_ns=step.frame.stamp_ns, time_ns=step.record.time_ns)
+                self._hand_out(index, step, tokens)
         self._progress(self._frames)
 
     def _hand_out(self, index: int, step: Step, tokens: TokenSet) -> None:

@@ -77,6 +77,14 @@ class VisionParameters:
         "What the policy's own code does to its images first; empty: as is assumed of the checkpoint, or the preset's.",
         check=lambda name: "" if name in ("", *IMAGE_PATHS) else f"one of {', '.join(IMAGE_PATHS)}",
     )
+    region: str = _parameter(
+        "",
+        "x,y,width,height in fractions: what of each image is looked at; or NAME=... of some, separated by semicolons.",
+    )
+    mask: str = _parameter(
+        "",
+        "PNG of the camera's size, white where the robot's own body is; or NAME=... of some, separated by semicolons.",
+    )
     takes_goal: bool = _parameter(True, "Whether a goal's tokens follow the cameras'; false for OpenVLA.")
 
     engine: str = _parameter("auto", "What runs the network.", choices=("auto", *ENGINES))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.spec import Preset
+from omnivla_vision.network.views import CAMERA_NAME
 
 FUSED, PROJECTED = "fused", "projected"
 SPACES = (FUSED, PROJECTED)
 # What the goal's rows are called, and so no camera's.
 GOAL = "goal"
-CAMERA_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 
 
 def camera_names_problem(names: Sequence[str]) -> str:
@@ -22,6 +21,11 @@ def camera_names_problem(names: Sequence[str]) -> str:
     if bad or not names or len(set(names)) < len(names):
         return f"one or more different names of letters, digits and underscores, none of them {GOAL!r}"
     return ""
+
+
+def image_names(cameras: Sequence[str], *, takes_goal: bool) -> tuple[str, ...]:
+    """Whose rows a token set has, in their order."""
+    return (*cameras, GOAL) if takes_goal else tuple(cameras)
 
 
 class UnknownSpaceError(VisionError):

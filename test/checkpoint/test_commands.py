@@ -128,6 +128,17 @@ def test_an_adapter_counts_in_every_command(
     assert described["fingerprint"] == merged.fingerprint
 
 
+def test_inspect_says_what_of_each_image_is_looked_at(
+    folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(folders["A"]), "--region=0,0,1,0.8", "--region=goal=0,0,1,1"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line[:2] == ["looked", "at"]] == [
+        ["looked", "at", "region:0,0,1,0.8"],
+        ["looked", "at", "goal=region:0,0,1,1"],
+    ]
+
+
 def test_inspect_prints_the_same_for_people(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(folders["B"]), "--preset", "small"]) == 0
     out = capsys.readouterr().out
