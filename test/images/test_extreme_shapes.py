@@ -29,8 +29,11 @@ import resource, sys
 import numpy as np, torch
 from omnivla_vision.images.image_path import follow
 from omnivla_vision.images.resize import resize
+from omnivla_vision.images.view import look
 from omnivla_vision.network.image_paths import IMAGE_PATHS
+from omnivla_vision.network.region import Region
 from omnivla_vision.network.spec import Resize
+from omnivla_vision.network.views import Mask, View
 torch.set_num_threads(1)
 height, width = map(int, sys.argv[1:])
 strategies = [Resize(strategy=name, interpolation=how, fill=(200, 200, 200))
@@ -39,6 +42,13 @@ for how in strategies:
     resize(np.zeros((300, 400, 3), np.uint8), 384, how)
 for path in IMAGE_PATHS.values():
     follow(np.zeros((300, 400, 3), np.uint8), path)
+def a_mask(height, width):
+    hidden = np.zeros((height, width), bool)
+    hidden[height // 2 :, width // 2 :] = height * width > 1
+    # Of the longer side, so that what is left is not too narrow.
+    region = Region(x=0.01, width=0.98) if width > height else Region(y=0.01, height=0.98)
+    return View(region=region, mask=Mask(hidden=hidden))
+look(np.zeros((300, 400, 3), np.uint8), a_mask(300, 400), (1, 2, 3))
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 2 * height * width * 3 + 250_000_000
 image = np.full((height, width, 3), 200, np.uint8)
@@ -46,6 +56,12 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for how in strategies:
     pixels = resize(image, 384, how)
     assert pixels.shape == (3, 384, 384) and bool((pixels == 200).all())
+view = a_mask(height, width)
+seen = look(image, view, (200, 200, 200))
+assert bool((seen == 200).all())
+for how in strategies:
+    assert bool((resize(seen, 384, how) == 200).all())
+del seen, view
 for path in IMAGE_PATHS.values():
     pixels = follow(image, path)
     assert pixels.max() == 200 and set(np.unique(pixels[::9, ::9])) <= {0, 200}, path.name

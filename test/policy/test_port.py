@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 import torch
 
 from omnivla_vision.goal import Goal
+from omnivla_vision.network.views import ImageNameError
 from omnivla_vision.policy import (
     ModalityError,
     NoGoalError,
@@ -121,6 +122,18 @@ def test_another_preprocessing(expected: Expectation, message: Any, checkpoint: 
     match = r"found images prepared with no such step; expected crop-and-resize:0.9:224:bilinear; choose one image_path"
     with pytest.raises(WrongPreprocessingError, match=match):
         Port(cropped).read(message)
+
+
+def test_another_region(checkpoint: Path, message: Any, images: list[NDArray[np.uint8]], tmp_path: Path) -> None:
+    cut = expect(checkpoint, region="0,0,1,0.8")
+    match = r"found images prepared with no such step; expected region:0,0,1,0.8; choose one image_path, region and"
+    with pytest.raises(WrongPreprocessingError, match=match):
+        Port(cut).read(message)
+    encoder = encoder_of(checkpoint, region="current=0,0,1,0.8; goal=0,0,1,0.8")
+    encoder.set_goal(Goal(rgb=images[1]))
+    assert Port(cut).read(recorded(encoder.encode(images[0]), tmp_path)).any()
+    with pytest.raises(ImageNameError, match=r"found a region for 'wrist'"):
+        expect(checkpoint, region="wrist=0,0,1,0.8")
 
 
 def test_another_space(checkpoint: Path, message: Any) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
+from omnivla_vision.network.views import Mask, Views
 from omnivla_vision.replay.bag import Bag, Topic
 from omnivla_vision.replay.decoding import decode
 from omnivla_vision.replay.exact import ExactReplay, FixedGoal
@@ -26,7 +27,9 @@ from omnivla_vision.replay.prefetch import Prefetch
 from omnivla_vision.replay.result import Replay
 from omnivla_vision.replay.selection import EmptyWindowError, select
 from omnivla_vision.replay.steps import frame_at
+from test.encoders import random_encoder
 from test.replay import bags
+from test.replay.conftest import TINY
 
 Play = Callable[..., Replay]
 
@@ -140,6 +143,24 @@ def test_a_frame_decodes_to_what_was_recorded(tmp_path: Path) -> None:
     with Bag(path) as bag:
         (record,) = bag.records([bags.CAMERA])
     assert np.array_equal(decode(record).rgb, bags.picture(3))
+
+
+def test_images_of_another_size_than_their_mask_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    hidden = np.zeros((48, 64), bool)
+    hidden[40:] = True
+    encoder = random_encoder(replace(TINY, views=Views(masks=(("", Mask(hidden=hidden)),))), seed=1)
+    messages = bags.drive(5)
+    messages[3] = bags.raw(bags.picture(3, height=50), 0.2)
+    messages.append(bags.raw(bags.picture(9, height=50), 0.35, topic=bags.GOAL))
+    path = bags.write(tmp_path / "bag", messages)
+    with Bag(path) as bag:
+        selection = select(bag)
+    result = ExactReplay(path, selection, encoder).run({})
+    assert (result.counts.received, result.counts.published, result.counts.rejected) == (5, 4, 1)
+    assert len(result.goals) == 1
+    notes = "\n".join(result.all_notes())
+    assert "Frame 2 was rejected: found an image of 64x50 pixels; expected 64x48, as its mask has" in notes
+    assert "A goal image was refused, the previous goal stays: found an image of 64x50 pixels" in notes
 
 
 @pytest.mark.parametrize("stamp", [(-1, 0), (5, 10**9), (2**31 - 1, 2**32 - 1)])
