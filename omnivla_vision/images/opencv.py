@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-_PIXELS_AT_A_TIME = 100_000
+_PIXELS_AT_A_TIME = 16_384
 
 
 def swap_red_and_blue(picture: Image) -> Image:

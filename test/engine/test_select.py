@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -32,6 +33,8 @@ from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.image_paths import get_image_path
 from omnivla_vision.network.presets import Preset
+from omnivla_vision.network.region import Region
+from omnivla_vision.network.views import Mask, Views
 from omnivla_vision.network.vit import LayerScale
 from test.presets import shallow
 
@@ -62,9 +65,10 @@ def test_auto_takes_bfloat16_where_the_cpu_has_it(build, monkeypatch: pytest.Mon
         assert build(precision="float32").precision == "float32"
 
 
-def test_one_bundle_serves_every_image_path(build, backbone: Backbone, preset: Preset, store: Path) -> None:
+def test_one_bundle_serves_every_path_region_and_mask(build, backbone: Backbone, preset: Preset, store: Path) -> None:
     build("eager", "float32")
-    cropped = replace(preset, image_path=get_image_path("openvla-oft-crop"))
+    views = Views(regions=(("", Region(height=0.8)),), masks=(("", Mask(hidden=np.eye(9, dtype=bool))),))
+    cropped = replace(preset, image_path=get_image_path("openvla-oft-crop"), views=views)
     found = build_engine(
         lambda: pytest.fail("the weights were read"),
         preset=cropped,

@@ -23,10 +23,12 @@ from omnivla_vision.images.preprocess import Preprocessor, preprocess
 from omnivla_vision.images.raw import ImageShapeError
 from omnivla_vision.images.rgb import NotAnRgbImageError
 from omnivla_vision.images.view import MaskSizeError, look
+from omnivla_vision.loading import EncoderOptions, encoder_of
 from omnivla_vision.network.image_paths import IMAGE_PATHS
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.region import Region
 from omnivla_vision.network.views import EverythingHiddenError, ImageNameError, Mask, View, Views
+from omnivla_vision.weights import random_weights
 from test.encoders import random_encoder
 from test.presets import shallow
 
@@ -140,8 +142,16 @@ def test_the_encoder_looks_at_the_goal_too_unless_told_otherwise(image: Image, m
     assert torch.equal(current, without if name in ("", "current") else whole)
     assert torch.equal(goal, without if name in ("", "goal") else whole)
     assert not torch.equal(whole, without)
+
+
+def test_a_name_that_no_image_has_is_refused_before_an_engine_is_built(mask: Mask) -> None:
+    preset = replace(get_preset("small"), views=Views(masks=(("wrist", mask),)))
+    weights = replace(random_weights(preset), load=lambda: pytest.fail("the weights were read"))
     with pytest.raises(ImageNameError, match="found a mask for 'wrist'; expected a camera's name"):
-        random_encoder(replace(preset, views=Views(masks=(("wrist", mask),))))
+        encoder_of(weights, EncoderOptions(engine="eager"))
+    preset = replace(get_preset("small"), views=Views(masks=(("goal", mask),)))
+    with pytest.raises(ImageNameError, match="found a mask for 'goal'"):
+        encoder_of(replace(weights, preset=preset), EncoderOptions(engine="eager", takes_goal=False))
 
 
 def test_a_goal_of_another_size_is_refused_and_the_one_before_stays(image: Image, mask: Mask) -> None:
