@@ -15,6 +15,7 @@ from omnivla_vision.checkpoint.adapter_folder import Adapter
 from omnivla_vision.checkpoint.contents import Contents, refuse_film, timm_name
 from omnivla_vision.checkpoint.errors import LoraError
 from omnivla_vision.checkpoint.huggingface import PREFIXES, PROJECTOR, VISION
+from omnivla_vision.checkpoint.joined import JoinedTensor
 from omnivla_vision.checkpoint.lora import merge
 from omnivla_vision.checkpoint.plan import is_behind
 from omnivla_vision.checkpoint.stored import Source, StoredTensor, byte_view
@@ -145,6 +146,14 @@ class _Base:
         stored = tensors.get(name)
         if stored is None:
             raise self._foreign(tensor)
+        if isinstance(stored, JoinedTensor):
+            raise LoraError(
+                tensor.file,
+                key=tensor.key,
+                found=f"an adapter for a tensor that is several in {stored.file.name}",
+                expected="a base under the names of OpenVLA's classes, whose adapters these are",
+                advice="give no adapter, or the folder of the base model",
+            )
         if not isinstance(stored, StoredTensor):
             raise LoraError(
                 tensor.file,

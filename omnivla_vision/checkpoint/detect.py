@@ -12,7 +12,7 @@ from omnivla_vision.checkpoint.safetensors_file import read_header
 
 FORMATS = (
     f"{huggingface.INDEX} (OpenVLA, OmniVLA), {prismatic.CHECKPOINTS}/{prismatic.LATEST} (Prismatic), {oft.PATTERN} "
-    f"(OpenVLA-OFT), or timm's .safetensors"
+    f"(OpenVLA-OFT), or .safetensors of timm's or transformers' encoders"
 )
 
 
@@ -78,7 +78,7 @@ def _open_file(file: Path, lora_alpha: float | None) -> Contents:
     if file.suffix == ".safetensors":
         if file.name == unsupported.ADAPTER:
             unsupported.refuse_adapter(file)
-        if timm_files.is_timm_file(file):
+        if timm_files.is_stock_file(file):
             return timm_files.read_files([file])
         if any(key.startswith(huggingface.VISION) for key in read_header(file)):
             return huggingface.read_folder(file.parent, file)
@@ -98,11 +98,11 @@ def _open_file(file: Path, lora_alpha: float | None) -> Contents:
 def _one_file(path: Path) -> Path:
     """A part of a pair: a file, or a folder that holds one."""
     files = timm_files.find_files(path) if path.is_dir() else [path]
-    if len(files) == 1 and timm_files.is_timm_file(files[0]):
+    if len(files) == 1 and timm_files.is_stock_file(files[0]):
         return files[0]
     raise UnknownFormatError(
         path,
-        found=f"{len(files)} files of timm's weights" if path.is_dir() else "a file of another kind",
+        found=f"{len(files)} files of an encoder's weights" if path.is_dir() else "a file of another kind",
         expected="one model's .safetensors on each side of the +",
         advice="give two files",
     )

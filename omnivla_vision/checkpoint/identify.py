@@ -126,7 +126,8 @@ def _fits(spec: EncoderSpec, tensors: Mapping[str, Source], resample: bool) -> b
     positions = spec.grid**2 + (spec.prefix_tokens if spec.embed_prefix else 0)
     return (
         shape("patch_embed.proj.weight") == (spec.width, 3, spec.patch_size, spec.patch_size)
-        and (resample or shape("pos_embed") == (1, positions, spec.width))
+        and ("pos_embed" in tensors) == (spec.rope_temperature is None)
+        and (resample or spec.rope_temperature is not None or shape("pos_embed") == (1, positions, spec.width))
         and ("cls_token" in tensors, "reg_token" in tensors) == (spec.class_token, spec.register_tokens > 0)
         and ("norm_pre.weight" in tensors) == spec.pre_norm
         and len(blocks) == spec.depth

@@ -1,4 +1,4 @@
-"""Format C: stock weights of one or two timm models, from local .safetensors files."""
+"""Format C: stock weights of one or two models, from local .safetensors files of timm or of transformers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError
 from omnivla_vision.checkpoint.identify import preset_of_timm_ids
 from omnivla_vision.checkpoint.json_file import read_json
+from omnivla_vision.checkpoint.other_names import is_of_transformers, naming_of, network_names
 from omnivla_vision.checkpoint.prismatic import configure_native
 from omnivla_vision.checkpoint.safetensors_file import read_header
+from omnivla_vision.checkpoint.transformers_config import CONFIG, configure_beside, preset_beside
 from omnivla_vision.network.presets import PRESETS
 from omnivla_vision.network.spec import Preset
 
 WEIGHTS = "model.safetensors"
+_MAKERS = {False: "timm", True: "transformers"}
+_CONFIGURE_TIMM = partial(configure_native, strategy=None, source="")
 # Where huggingface_hub keeps a download of timm/ID.
 _HUB_CACHE = re.compile(r"^models--timm--(.+)$")
 
@@ -28,20 +32,23 @@ def find_files(folder: Path) -> list[Path]:
     Raises:
         AmbiguousCheckpointError: their order cannot be told.
     """
-    if is_timm_file(folder / WEIGHTS):
+    if is_stock_file(folder / WEIGHTS):
         return [folder / WEIGHTS]
     candidates = [*folder.glob("*.safetensors"), *folder.glob(f"*/{WEIGHTS}"), *folder.glob(f"*/snapshots/*/{WEIGHTS}")]
-    files = sorted(file for file in candidates if is_timm_file(file))
+    files = sorted(file for file in candidates if is_stock_file(file))
     return files if len(files) < 2 else _in_order(folder, files)
 
 
-def is_timm_file(file: Path) -> bool:
-    """Whether it holds a vision transformer under timm's names."""
-    return file.is_file() and "blocks.0.attn.qkv.weight" in read_header(file)
+def is_stock_file(file: Path) -> bool:
+    """Whether it holds a vision transformer under timm's names, or transformers'."""
+    if not file.is_file():
+        return False
+    names = read_header(file)
+    return "blocks.0.attn.qkv.weight" in names or naming_of(names) is not None
 
 
 def read_files(files: Sequence[Path], *, preset: Preset | None = None, preset_source: str = "") -> Contents:
-    """Describe one file per encoder; `preset` if it is known which, otherwise their ids tell.
+    """Describe one file per encoder; `preset` if it is known which, otherwise their ids or config.json tell.
 
     Raises:
         CheckpointError: any of the refusals of its parts.
@@ -51,15 +58,19 @@ def read_files(files: Sequence[Path], *, preset: Preset | None = None, preset_so
     known = [timm_id for timm_id in ids if timm_id is not None]
     if preset is None and len(known) == len(files):
         preset, preset_source = preset_of_timm_ids(known), "the files' ids"
+    headers = [read_header(file) for file in files]
+    in_transformers = [is_of_transformers(names) for names in headers]
+    if preset is None and in_transformers == [True] and (preset := preset_beside(files[0])) is not None:
+        preset_source = CONFIG
     return Contents(
-        format="C: timm .safetensors",
+        format=f"C: {' and '.join(sorted({_MAKERS[found] for found in in_transformers}))} .safetensors",
         file=files[0],
-        encoders=tuple(read_header(file) for file in files),
+        encoders=tuple(network_names(tensors) for tensors in headers),
         prefixes=("",) * len(files),
         projector={},
         preset=preset,
         preset_source=preset_source,
-        configure=partial(configure_native, strategy=None, source=""),
+        configure=partial(configure_beside, files) if any(in_transformers) else _CONFIGURE_TIMM,
         resample=True,
     )
 

@@ -52,16 +52,18 @@ class Calibration:
     def _watch(self, block: Block, path: str) -> Iterator[RemovableHandle]:
         """See the inputs of a block's four layers, [images, tokens, in], in the order in which they are computed."""
         gated = block.mlp.activation is swiglu
-        yield block.attn.qkv.register_forward_pre_hook(lambda _, x: self._qkv(x[0].flatten(0, 1), path))
+        turned = block.attn.rotary is not None
+        yield block.attn.qkv.register_forward_pre_hook(lambda _, x: self._qkv(x[0].flatten(0, 1), path, turned))
         yield block.attn.proj.register_forward_pre_hook(lambda _, x: self._proj(x[0].flatten(0, 1), path))
         yield block.mlp.fc1.register_forward_pre_hook(lambda _, x: self._fc1(x[0].flatten(0, 1), path))
         yield block.mlp.fc2.register_forward_pre_hook(lambda _, x: self._fc2(x[0].flatten(0, 1), path, gated))
 
-    def _qkv(self, x: Tensor, path: str) -> None:
-        """A bias of the keys changes nothing, and that of the values passes through to `proj`."""
+    def _qkv(self, x: Tensor, path: str, turned: bool) -> None:
+        """A bias of the keys changes nothing, unless they are turned by place; that of the values passes to `proj`."""
         x, weight, bias, apart = self._smooth(x, f"{path}.norm1", f"{path}.attn.qkv")
-        query, _, self._value_bias = bias.chunk(3)
-        self._store(f"{path}.attn.qkv", x, weight, F.pad(query, (0, 2 * len(query))), apart)
+        query, key, self._value_bias = bias.chunk(3)
+        kept = torch.cat([query, key if turned else torch.zeros_like(key), torch.zeros_like(key)])
+        self._store(f"{path}.attn.qkv", x, weight, kept, apart)
 
     def _proj(self, x: Tensor, path: str) -> None:
         weight, bias = self._layer(f"{path}.attn.proj")

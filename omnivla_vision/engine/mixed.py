@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from omnivla_vision.network.backbone import Backbone
-from omnivla_vision.network.vit import Attention
+from omnivla_vision.network.vit import Attention, split_heads
 
 
 class Product(nn.Module):
@@ -40,13 +40,12 @@ class SpelledAttention(nn.Module):
 
     def __init__(self, attention: Attention) -> None:
         super().__init__()
-        self.heads = attention.heads
+        self.heads, self.rotary = attention.heads, attention.rotary
         self.qkv, self.proj = attention.qkv, attention.proj
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = split_heads(self.qkv(x), self.heads, self.rotary)
         weights = torch.softmax((query @ key.transpose(-2, -1)).float(), dim=-1)
         return self.proj((weights.to(value.dtype) @ value).transpose(1, 2).reshape(batch, tokens, width))
 

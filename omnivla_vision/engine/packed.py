@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omnivla_vision.network.vit import Block
+from omnivla_vision.network.vit import Block, split_heads
 
 
 class Packed(Protocol):
@@ -53,7 +53,7 @@ class PackedBlock(nn.Module):
         self.norm1, self.norm2 = block.norm1, block.norm2
         self.qkv, self.proj = cast(Packed, block.attn.qkv), cast(Packed, block.attn.proj)
         self.fc1, self.fc2 = cast(Packed, block.mlp.fc1), cast(Packed, block.mlp.fc2)
-        self.heads = block.attn.heads
+        self.heads, self.rotary = block.attn.heads, block.attn.rotary
         self.activation: Callable[[Tensor], Tensor] = getattr(block.mlp, "activation", F.gelu)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,13 +66,12 @@ class PackedBlock(nn.Module):
     def _mix(self, qkv: Tensor) -> Tensor:
         """Attention over [B, T, 3 * width], the scale already in the query's weights."""
         batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-        split = qkv.to(self.dtype).reshape(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = split_heads(qkv.to(self.dtype), self.heads, self.rotary)
         if self.dtype == torch.float32:
-            query, key, value = split.unbind(0)
             mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         else:
             # At 261 tokens, torch's flash kernel for the CPU takes two and a half times as long as three plain steps.
-            query, key, value = split.reshape(3, batch * self.heads, tokens, -1).unbind(0)
+            query, key, value = (part.reshape(batch * self.heads, tokens, -1) for part in (query, key, value))
             mixed = torch.bmm(torch.softmax(torch.bmm(query, key.transpose(1, 2)), dim=-1), value)
             mixed = mixed.reshape(batch, self.heads, tokens, -1)
         return mixed.transpose(1, 2).reshape(batch, tokens, width)

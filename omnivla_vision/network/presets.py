@@ -76,6 +76,30 @@ def _with_registers(spec: EncoderSpec) -> EncoderSpec:
     )
 
 
+# Rotary positions, in a network that has timm's Eva for a class; the LayerNorms are less careful than in DINOv2.
+_DINOV3_S = replace(
+    _DINOV2_S,
+    name="dinov3",
+    timm_id="vit_small_patch16_dinov3.lvd1689m",
+    patch_size=16,
+    register_tokens=4,
+    embed_prefix=False,
+    norm_eps=1e-5,
+    rope_temperature=100.0,
+)
+_DINOV3_SIZES = {
+    "s": _DINOV3_S,
+    # Of 3072 outputs of the first layer, one half gates the other.
+    "splus": replace(
+        _DINOV3_S, timm_id="vit_small_plus_patch16_dinov3.lvd1689m", mlp_width=3072, activation="swiglu"
+    ),
+    "b": replace(_DINOV3_S, timm_id="vit_base_patch16_dinov3.lvd1689m", width=768, heads=12, mlp_width=3072),
+    "l": replace(
+        _DINOV3_S, timm_id="vit_large_patch16_dinov3.lvd1689m", width=1024, depth=24, heads=16, mlp_width=4096
+    ),
+}
+
+
 def _at(spec: EncoderSpec, image_size: int) -> EncoderSpec:
     return replace(spec, image_size=image_size)
 
@@ -127,6 +151,13 @@ _PI0_SIGLIP = replace(
     final_norm=True,
     resize=Resize(strategy="letterbox", interpolation="bilinear", fill=(0, 0, 0)),
 )
+
+
+def _in_transformers(spec: EncoderSpec) -> EncoderSpec:
+    """As transformers' `SiglipVisionModel` computes it: every block, tanh GELU, and the norm behind the last one."""
+    return replace(spec, activation="gelu_tanh", skipped_blocks=0, final_norm=True)
+
+
 # OpenAI trained CLIP with the sigmoid approximation of GELU, which timm's plain models do not use and Prismatic sets.
 _CLIP_L = EncoderSpec(
     name="clip",
@@ -162,6 +193,7 @@ PRESETS: dict[str, Preset] = {
         "siglip-384": (_SIGLIP_SO400M_384,),
         **{f"dinov2-{size}-224": (spec,) for size, spec in _DINOV2_SIZES.items()},
         **{f"dinov2-{size}-reg4-224": (_with_registers(spec),) for size, spec in _DINOV2_SIZES.items()},
+        **{f"dinov3-{size}-224": (spec,) for size, spec in _DINOV3_SIZES.items()},
         "clip-l-224": (_CLIP_L,),
         "clip-l-336": (_CLIP_L_336,),
         "siglip2-so400m-224": (_siglip2(14, 224),),
@@ -169,6 +201,8 @@ PRESETS: dict[str, Preset] = {
         "siglip2-so400m-p16-256": (_siglip2(16, 256),),
         "siglip2-so400m-p16-384": (_siglip2(16, 384),),
         "siglip2-so400m-p16-512": (_siglip2(16, 512),),
+        "siglip-hf-224": (_in_transformers(_SIGLIP_SO400M),),
+        "siglip-hf-384": (_in_transformers(_SIGLIP_SO400M_384),),
         "pi0-siglip-224": (_PI0_SIGLIP,),
     }.items()
 }

@@ -30,8 +30,8 @@ class Oddities:
         norm_share: of the channels, at least one; about 1 % (the same).
         massive: a constant on one channel of the residual stream, in units of about the median activation, which is
             near 1 with these weights. Hundreds to thousands are reported (Massive Activations, arXiv 2402.17762).
-        massive_tokens: which tokens have it: "all", or "few": class and register tokens and three patches. With
-            registers it is mostly they (Vision Transformers Need Registers, arXiv 2309.16588; 2510.04547 for SigLIP).
+        massive_tokens: which tokens have it: "all", or "few": class and register tokens and three patches (no patch
+            where positions are rotary, and patches have nothing of their own). With registers it is mostly they (Vision Transformers Need Registers, arXiv 2309.16588; 2510.04547 for SigLIP).
         hidden_factor: by how much some hidden units of every MLP are larger after the activation (PTQ4ViT, arXiv
             2111.12293; 2510.04547). The second layer divides by it; the function changes a little, because GELU is not
             linear.
@@ -95,7 +95,10 @@ class _Encoder:
         for token in (encoder.cls_token, encoder.reg_token):
             if token is not None:
                 token[..., channel] += value
-        if self._oddities.massive_tokens == "all":
+        if encoder.pos_embed is None:
+            if self._oddities.massive_tokens == "all":
+                cast(Tensor, encoder.patch_embed.proj.bias)[channel] += value
+        elif self._oddities.massive_tokens == "all":
             encoder.pos_embed[..., channel] += value
         else:
             prefix = encoder.spec.prefix_tokens if encoder.spec.embed_prefix else 0

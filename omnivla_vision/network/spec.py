@@ -43,6 +43,8 @@ class EncoderSpec:
         pre_norm: a LayerNorm before the first block, and no bias in the patch embedding (CLIP).
         skipped_blocks: blocks at the end that are not run; 1 in the whole OpenVLA family.
         final_norm: whether the LayerNorm after the last block is applied; only where no block is skipped.
+        rope_temperature: the base of the periods by which queries and keys of the patches are rotated (DINOv3), which
+            takes the place of position embeddings; None for these.
         mean, std: normalization of RGB in 0..1.
     """
 
@@ -63,6 +65,7 @@ class EncoderSpec:
     norm_eps: float = 1e-6
     skipped_blocks: int = 1
     final_norm: bool = False
+    rope_temperature: float | None = None
     mean: Triple
     std: Triple
     resize: Resize = Resize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, cast, get_args
@@ -11,6 +12,7 @@ from torch import nn
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.spec import Activation, EncoderSpec, Interpolation, Preset, Resize
+from omnivla_vision.network.timm_eva import eva_numbers, eva_shapes, not_dinov3
 from omnivla_vision.network.vit import VisionTransformer
 
 # The module that timm puts between the MLP's layers -> what `vit` calls it.
@@ -76,11 +78,10 @@ def timm_encoder(timm_id: str, image_size: int | None = None) -> EncoderSpec:
 
 
 def _spec(timm: Any, timm_id: str, model: nn.Module, size: int, defaults: dict[str, Any]) -> EncoderSpec:
-    transformer = timm.models.vision_transformer
-    _require(type(model) is transformer.VisionTransformer, timm_id, f"class {type(model).__name__}")
+    eva = type(model) is timm.models.eva.Eva
+    for found in not_dinov3(timm, model) if eva else _not_plain(timm.models.vision_transformer, model):
+        _require(False, timm_id, found)
     block: Any = model.blocks[0]  # type: ignore[index]
-    _require(type(block) is transformer.Block, timm_id, f"blocks of class {type(block).__name__}")
-    _require(type(block.attn) is transformer.Attention, timm_id, f"attention of class {type(block.attn).__name__}")
     _require(type(block.norm1).__name__ == "LayerNorm", timm_id, f"norm of class {type(block.norm1).__name__}")
     plain: Any = model
     spec = EncoderSpec(
@@ -91,25 +92,23 @@ def _spec(timm: Any, timm_id: str, model: nn.Module, size: int, defaults: dict[s
         width=plain.embed_dim,
         depth=len(plain.blocks),
         heads=block.attn.num_heads,
-        mlp_width=block.mlp.fc1.out_features,
         activation=_activation(timm_id, block.mlp),
         class_token=plain.cls_token is not None,
-        register_tokens=plain.num_reg_tokens,
-        embed_prefix=plain.num_prefix_tokens > 0 and not plain.no_embed_class,
-        layer_scale=hasattr(block.ls1, "gamma"),
         pre_norm=isinstance(plain.norm_pre, nn.LayerNorm),
         norm_eps=block.norm1.eps,
         mean=tuple(defaults["mean"]),
         std=tuple(defaults["std"]),
         resize=_resize(timm_id, defaults["interpolation"]),
+        **(eva_numbers(model) if eva else _plain_numbers(model)),
     )
     # Whatever else differs (a norm of queries and keys, no bias, no positions, ...) shows in the parameters.
     with torch.device("meta"):
         ours = {key: tuple(tensor.shape) for key, tensor in VisionTransformer(spec).state_dict().items()}
     run = (spec.block + 1, spec.depth)
+    shapes = eva_shapes(model) if eva else {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     theirs = {
-        key: tuple(tensor.shape)
-        for key, tensor in model.state_dict().items()
+        key: shape
+        for key, shape in shapes.items()
         if not key.startswith(("norm.", "fc_norm.", "head.", "attn_pool.", *(f"blocks.{i}." for i in range(*run))))
     }
     different = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
@@ -117,8 +116,29 @@ def _spec(timm: Any, timm_id: str, model: nn.Module, size: int, defaults: dict[s
     return spec
 
 
+def _not_plain(transformer: Any, model: Any) -> Iterator[str]:
+    if type(model) is not transformer.VisionTransformer:
+        yield f"class {type(model).__name__}"
+    elif type(model.blocks[0]) is not transformer.Block:
+        yield f"blocks of class {type(model.blocks[0]).__name__}"
+    elif type(model.blocks[0].attn) is not transformer.Attention:
+        yield f"attention of class {type(model.blocks[0].attn).__name__}"
+
+
+def _plain_numbers(model: Any) -> dict[str, Any]:
+    block = model.blocks[0]
+    return {
+        "mlp_width": block.mlp.fc1.out_features,
+        "register_tokens": model.num_reg_tokens,
+        "layer_scale": hasattr(block.ls1, "gamma"),
+        "embed_prefix": model.num_prefix_tokens > 0 and not model.no_embed_class,
+    }
+
+
 def _activation(timm_id: str, mlp: Any) -> Activation:
     found = type(mlp.act).__name__
+    if type(mlp).__name__ == "SwiGLU":
+        return "swiglu"
     if type(mlp).__name__ == "GluMlp":
         _require(found == "SiLU" and not mlp.gate_last, timm_id, f"a gated MLP with {found}")
         return "swiglu"
@@ -134,8 +154,8 @@ def _resize(timm_id: str, interpolation: str) -> Resize:
 def _require(condition: bool, timm_id: str, found: str) -> None:
     if not condition:
         raise UnsupportedTimmModelError(
-            f"{timm_id}: found {found}; expected a plain VisionTransformer with learned positions, LayerNorm and "
-            f"bicubic or bilinear resize, and {', '.join(get_args(Activation))}; only such models can be run"
+            f"{timm_id}: found {found}; expected a plain VisionTransformer with learned positions, or DINOv3, "
+            f"LayerNorm and bicubic or bilinear resize, and {', '.join(get_args(Activation))}; only such models can be run"
         )
 
 
@@ -150,6 +170,7 @@ def _named_apart(encoders: list[EncoderSpec]) -> tuple[EncoderSpec, ...]:
 def _import_timm() -> Any:
     try:
         import timm
+        import timm.models.eva
         import timm.models.vision_transformer
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that was built for another torch
         raise TimmMissingError(

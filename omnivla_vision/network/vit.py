@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omnivla_vision.network.rotary import Rotary
 from omnivla_vision.network.spec import EncoderSpec
 
 
@@ -44,20 +45,30 @@ class PatchEmbed(nn.Module):
         return self.proj(image).flatten(2).transpose(1, 2)
 
 
+def split_heads(qkv: Tensor, heads: int, rotary: Rotary | None) -> tuple[Tensor, Tensor, Tensor]:
+    """[B, T, 3 * width] -> queries and keys, turned where positions are rotary, and values, [B, heads, T, width / heads]."""
+    batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    split = qkv.reshape(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    query, key, value = split.unbind(0)
+    if rotary is not None:
+        query, key = rotary(query), rotary(key)
+    return query, key, value
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over [B, T, width]."""
 
-    def __init__(self, spec: EncoderSpec) -> None:
+    def __init__(self, spec: EncoderSpec, rotary: Rotary | None) -> None:
         super().__init__()
         self.heads = spec.heads
         self.scale = (spec.width // spec.heads) ** -0.5
+        self.rotary = rotary
         self.qkv = nn.Linear(spec.width, 3 * spec.width)
         self.proj = nn.Linear(spec.width, spec.width)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = split_heads(self.qkv(x), self.heads, self.rotary)
         mixed = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
@@ -89,10 +100,10 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block."""
 
-    def __init__(self, spec: EncoderSpec) -> None:
+    def __init__(self, spec: EncoderSpec, rotary: Rotary | None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
-        self.attn = Attention(spec)
+        self.attn = Attention(spec, rotary)
         self.ls1 = LayerScale(spec.width) if spec.layer_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(spec.width, eps=spec.norm_eps)
         self.mlp = Mlp(spec)
@@ -104,7 +115,7 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """timm's VisionTransformer up to and including block `spec.block`.
+    """timm's VisionTransformer, or its Eva where positions are rotary, up to and including block `spec.block`.
 
     The blocks after it, the final norm (unless `spec.final_norm`) and the pooling head are never built: their output
     would be thrown away.
@@ -114,14 +125,15 @@ class VisionTransformer(nn.Module):
         super().__init__()
         self.spec = spec
         self.patch_embed = PatchEmbed(spec)
+        rotary = None if spec.rope_temperature is None else Rotary(spec)  # one for all blocks
         positions = spec.grid**2 + (spec.prefix_tokens if spec.embed_prefix else 0)
-        self.pos_embed = nn.Parameter(torch.zeros(1, positions, spec.width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, positions, spec.width)) if rotary is None else None
         self.cls_token = nn.Parameter(torch.zeros(1, 1, spec.width)) if spec.class_token else None
         self.reg_token = (
             nn.Parameter(torch.zeros(1, spec.register_tokens, spec.width)) if spec.register_tokens else None
         )
         self.norm_pre = nn.LayerNorm(spec.width, eps=spec.norm_eps) if spec.pre_norm else nn.Identity()
-        self.blocks = nn.Sequential(*(Block(spec) for _ in range(spec.block + 1)))
+        self.blocks = nn.Sequential(*(Block(spec, rotary) for _ in range(spec.block + 1)))
         self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps) if spec.final_norm else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
@@ -130,9 +142,11 @@ class VisionTransformer(nn.Module):
         return self.norm(self.blocks(x))[:, self.spec.prefix_tokens :]
 
     def _embed(self, patches: Tensor) -> Tensor:
-        """Put the class and register tokens in front, and add positions to everything or to the patches alone."""
+        """Put the class and register tokens in front, and add positions to everything, to the patches alone, or not here."""
         tokens = (self.cls_token, self.reg_token)
         prefix = [token.expand(patches.shape[0], -1, -1) for token in tokens if token is not None]
+        if self.pos_embed is None:
+            return torch.cat([*prefix, patches], dim=1)
         if self.spec.embed_prefix:
             return torch.cat([*prefix, patches], dim=1) + self.pos_embed
         return torch.cat([*prefix, patches + self.pos_embed], dim=1)

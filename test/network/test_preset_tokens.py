@@ -24,19 +24,22 @@ from omnivla_vision.network.random_weights import fill_random
 from omnivla_vision.network.spec import EncoderSpec, Preset
 
 MAX_RELATIVE_ERROR = 1e-5
-FULL_DEPTH = {"dinosiglip-224", "siglip2-so400m-224", "clip-l-336"}
+FULL_DEPTH = {"dinosiglip-224", "siglip2-so400m-224", "clip-l-336", "dinov3-s-224", "dinov3-splus-224", "siglip-hf-224"}
+# With biases of queries and values, which the others' files do not have; rotary positions at another grid.
+DINOV3_384 = "timm:vit_small_patch16_dinov3_qkvb.lvd1689m@384"
 # For the inner loop.
-NARROW = {"small", "timm:deit3_small_patch16_224.fb_in1k"}
+NARROW = {"small", "timm:deit3_small_patch16_224.fb_in1k", "dinov3-s-224", "dinov3-splus-224", DINOV3_384}
 # Deep enough for a first, a middle and an unread block.
 SHALLOW_DEPTH = 4
-# Where timm's model is not the network that was trained: Prismatic runs OpenAI's CLIP, and openpi PaliGemma's SigLIP,
-# with the GELU of their training. All other activations are timm's own.
-ACT_LAYERS = {"clip": "quick_gelu", "pali_pt": "gelu_tanh"}
+# Where timm's model is not the network that was trained: Prismatic runs OpenAI's CLIP, and openpi and transformers
+# SigLIP to its end, with the GELU of their training. All other activations are timm's own.
+ACT_LAYERS = {"clip": "quick_gelu", "siglip": "gelu_tanh"}
 OTHERS = [
     "timm:vit_base_patch16_siglip_256.webli",
     "timm:vit_base_patch14_dinov2.lvd142m@224+vit_base_patch16_siglip_256.webli",
     "timm:vit_large_patch14_clip_quickgelu_224.openai",
     "timm:deit3_small_patch16_224.fb_in1k",
+    DINOV3_384,
 ]
 
 
@@ -44,21 +47,27 @@ def timm_model(timm: ModuleType, spec: EncoderSpec) -> nn.Module:
     """The model as timm makes it, with seeded values that let every parameter matter."""
     changes: dict[str, Any] = {"depth": spec.depth, "device": "meta"}
     for part, act_layer in ACT_LAYERS.items():
-        if part in spec.timm_id and "quickgelu" not in spec.timm_id:
+        as_timm = "quickgelu" in spec.timm_id if part == "clip" else not spec.final_norm
+        if part in spec.timm_id and not as_timm:
             changes["act_layer"] = act_layer
     model: nn.Module = timm.create_model(
         spec.architecture, pretrained=False, num_classes=0, img_size=spec.image_size, **changes
     )
     fill_random(model.to_empty(device="cpu").requires_grad_(False), seed=7)
+    for module in model.modules():
+        if hasattr(module, "init_non_persistent_buffers"):  # the periods of rotary positions
+            module.init_non_persistent_buffers()
     # Rounded, so that files of half the size hold them exactly.
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
+        if ".gamma_" in name:  # DINOv3's LayerScale
+            parameter += 0.2
         parameter.data = parameter.data.bfloat16().float()
     return model.eval()
 
 
 def timm_tokens(model: Any, spec: EncoderSpec, image: Tensor) -> Tensor:
     """The features that the public policies take from timm."""
-    last = "pali" in spec.timm_id
+    last = spec.final_norm
     with torch.inference_mode():
         (tokens,) = model.forward_intermediates(
             image, indices=[spec.depth - (1 if last else 2)], norm=last, output_fmt="NLC", intermediates_only=True
@@ -104,6 +113,8 @@ def test_tokens_equal_timms(timm: ModuleType, name: str, tmp_path: Path) -> None
         ("clip-l-224", {"norm_eps": 1e-3}),
         ("siglip2-so400m-p16-256", {"activation": "gelu"}),
         ("pi0-siglip-224", {"final_norm": False}),
+        ("dinov3-s-224", {"rope_temperature": 99.0}),
+        ("dinov3-splus-224", {"norm_eps": 1e-3}),
     ],
 )
 def test_the_comparison_sees_a_wrong_number_in_the_table(

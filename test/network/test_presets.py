@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import ModuleType
 
 import pytest
@@ -25,6 +25,8 @@ DIFFERENCES = {
     "dinoclip-336": {"activation"},  # as OpenAI trained CLIP
     "clip-l-224": {"activation"},
     "clip-l-336": {"activation"},
+    "siglip-hf-224": {"activation", "skipped_blocks", "final_norm"},  # as transformers runs it
+    "siglip-hf-384": {"activation", "skipped_blocks", "final_norm"},
     "pi0-siglip-224": {"activation", "skipped_blocks", "final_norm", "resize"},  # as openpi runs it
 }
 ENCODERS = [pytest.param(name, spec, id=f"{name}-{spec.name}") for name in PRESETS for spec in PRESETS[name].encoders]
@@ -49,6 +51,12 @@ def test_the_table_has_timms_numbers(timm: ModuleType, name: str, spec: EncoderS
         ("dinov2-b-reg4-224", 768, 256),
         ("dinov2-l-224", 1024, 256),
         ("dinov2-g-reg4-224", 1536, 256),
+        ("dinov3-s-224", 384, 196),
+        ("dinov3-splus-224", 384, 196),
+        ("dinov3-b-224", 768, 196),
+        ("dinov3-l-224", 1024, 196),
+        ("siglip-hf-224", 1152, 256),
+        ("siglip-hf-384", 1152, 729),
         ("clip-l-224", 1024, 256),
         ("clip-l-336", 1024, 576),
         ("siglip2-so400m-224", 1152, 256),
@@ -91,6 +99,12 @@ def test_a_pair_from_timm(timm: ModuleType) -> None:
     assert preset.encoders == native_normalization(known).encoders
 
 
+def test_dinov3_from_timm(timm: ModuleType) -> None:
+    (spec,) = get_preset("timm:vit_small_plus_patch16_dinov3.lvd1689m@384").encoders
+    (known,) = get_preset("dinov3-splus-224").encoders
+    assert spec == replace(known, image_size=384)
+
+
 def test_two_encoders_of_one_family_are_told_apart(timm: ModuleType) -> None:
     preset = get_preset("timm:vit_base_patch16_224.dino+vit_small_patch16_224.dino")
     assert [spec.name for spec in preset.encoders] == ["vit_base_patch16_224_0", "vit_small_patch16_224_1"]
@@ -100,7 +114,8 @@ def test_two_encoders_of_one_family_are_told_apart(timm: ModuleType) -> None:
     ("name", "error", "message"),
     [
         ("naflexvit_base_patch16_siglip", UnsupportedTimmModelError, "NaFlex.*choose the fixed-resolution model"),
-        ("vit_base_patch16_dinov3", UnsupportedTimmModelError, "class Eva"),
+        ("eva02_base_patch14_224", UnsupportedTimmModelError, "class Eva with positions of class RotaryEmbeddingCat"),
+        ("vit_small_patch16_rope_mixed_224", UnsupportedTimmModelError, "class Eva with positions of .*Mixed"),
         ("deit_base_distilled_patch16_224", UnsupportedTimmModelError, "class VisionTransformerDistilled"),
         ("vit_base_patch16_rpn_224", UnsupportedTimmModelError, "blocks of class ResPostBlock"),
         ("vit_so150m2_patch16_reg1_gap_256", UnsupportedTimmModelError, "blocks.0.attn.qkv.bias"),
