@@ -60,6 +60,12 @@ def timm() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def transformers(timm: ModuleType) -> ModuleType:
+    """transformers, another independent reference; it imports torchvision, too."""
+    return pytest.importorskip("transformers", minversion="4.56")  # the first with DINOv3
+
+
+@pytest.fixture(scope="session")
 def photographs() -> list[NDArray[np.uint8]]:
     """Real photographs, RGB uint8 [H, W, 3] of different sizes."""
     paths = sorted(Path(resource_path("resource")).glob("p*/*.[pj][np]g"))

@@ -90,9 +90,7 @@ _DINOV3_S = replace(
 _DINOV3_SIZES = {
     "s": _DINOV3_S,
     # Of 3072 outputs of the first layer, one half gates the other.
-    "splus": replace(
-        _DINOV3_S, timm_id="vit_small_plus_patch16_dinov3.lvd1689m", mlp_width=3072, activation="swiglu"
-    ),
+    "splus": replace(_DINOV3_S, timm_id="vit_small_plus_patch16_dinov3.lvd1689m", mlp_width=3072, activation="swiglu"),
     "b": replace(_DINOV3_S, timm_id="vit_base_patch16_dinov3.lvd1689m", width=768, heads=12, mlp_width=3072),
     "l": replace(
         _DINOV3_S, timm_id="vit_large_patch16_dinov3.lvd1689m", width=1024, depth=24, heads=16, mlp_width=4096

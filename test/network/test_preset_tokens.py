@@ -24,7 +24,7 @@ from omnivla_vision.network.random_weights import fill_random
 from omnivla_vision.network.spec import EncoderSpec, Preset
 
 MAX_RELATIVE_ERROR = 1e-5
-FULL_DEPTH = {"dinosiglip-224", "siglip2-so400m-224", "clip-l-336", "dinov3-s-224", "dinov3-splus-224", "siglip-hf-224"}
+FULL_DEPTH = {"dinosiglip-224", "siglip2-so400m-224", "clip-l-336", "dinov3-s-224", "dinov3-splus-224"}
 # With biases of queries and values, which the others' files do not have; rotary positions at another grid.
 DINOV3_384 = "timm:vit_small_patch16_dinov3_qkvb.lvd1689m@384"
 # For the inner loop.
