@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from omnivla_vision.checkpoint.errors import MissingTensorError
 from omnivla_vision.checkpoint.joined import JoinedTensor, Zeros, join
@@ -158,7 +157,9 @@ def network_names(tensors: Mapping[str, StoredTensor]) -> dict[str, Source]:
 def _add_zeros(named: Mapping[str, StoredTensor], parts: dict[str, dict[int, StoredTensor | Zeros]]) -> None:
     """The biases of q, k or v that no block has, in the number format of the weight beside them."""
     weights = {name: tensor for name, tensor in named.items() if name.endswith(_QKV_WEIGHT)}
-    weights |= {name: next(iter(there.values())) for name, there in parts.items() if name.endswith(_QKV_WEIGHT)}
+    for name, there in parts.items():
+        if name.endswith(_QKV_WEIGHT):
+            weights |= {name: part for part in there.values() if isinstance(part, StoredTensor)}
     biases = {name.replace(".weight", ".bias"): weight for name, weight in weights.items()}
     absent = [number for number in range(len(_QKV)) if not any(number in parts.get(bias, {}) for bias in biases)]
     for bias, weight in biases.items():

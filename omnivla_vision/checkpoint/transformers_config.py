@@ -120,7 +120,8 @@ def configure_beside(weights: Sequence[Path], preset: Preset) -> Configured:
 
 def _normalized(file: Path, spec: EncoderSpec) -> EncoderSpec | None:
     config = read_json(file) if file.is_file() else {}
-    mean, std = config.get("image_mean"), config.get("image_std")
+    mean: Any = config.get("image_mean")
+    std: Any = config.get("image_std")
     if mean is None and std is None:
         return None
     for values, lowest in ((mean, -math.inf), (std, 0.0)):

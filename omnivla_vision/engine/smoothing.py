@@ -9,8 +9,9 @@ Each input channel is treated by the values that it has on the fixed images:
 - *apart*: a channel that is loud in some tokens only is multiplied in float32 (LLM.int8(), arXiv 2208.07339).
 
 The attention has two exact identities of its own: a bias of the keys adds the same to all scores of a query, which
-softmax ignores (not where keys are turned by their place: rotary positions); and its weights sum to 1, so that a bias of the values passes unchanged to the layer that follows. Both
-keep the constants of massive activations out of bfloat16, whose rounding would drown the rest.
+softmax ignores (but not where positions are rotary, which turn it by place); and its weights sum to 1, so that a bias
+of the values passes unchanged to the layer that follows. Both keep the constants of massive activations out of
+bfloat16, whose rounding would drown the rest.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ class Oddities:
         norm_share: of the channels, at least one; about 1 % (the same).
         massive: a constant on one channel of the residual stream, in units of about the median activation, which is
             near 1 with these weights. Hundreds to thousands are reported (Massive Activations, arXiv 2402.17762).
-        massive_tokens: which tokens have it: "all", or "few": class and register tokens and three patches (no patch
-            where positions are rotary, and patches have nothing of their own). With registers it is mostly they (Vision Transformers Need Registers, arXiv 2309.16588; 2510.04547 for SigLIP).
+        massive_tokens: which tokens have it: "all", or "few": class and register tokens and three patches (none where
+            positions are rotary: there is nothing that one patch has and others lack). With registers it is mostly
+            they (Vision Transformers Need Registers, arXiv 2309.16588; 2510.04547 for SigLIP).
         hidden_factor: by how much some hidden units of every MLP are larger after the activation (PTQ4ViT, arXiv
             2111.12293; 2510.04547). The second layer divides by it; the function changes a little, because GELU is not
             linear.

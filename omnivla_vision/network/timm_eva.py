@@ -42,7 +42,7 @@ def eva_numbers(model: Any) -> dict[str, Any]:
 
 
 def eva_shapes(model: nn.Module) -> dict[str, Shape]:
-    """The shapes of its parameters as `vit` has them: the gated MLP's layers as one, and a bias of q, k and v always."""
+    """The shapes of its parameters as `vit` has them: the gated MLP's layers as one; q, k and v always with a bias."""
     shapes: dict[str, Shape] = {}
     for key, tensor in model.state_dict().items():
         shape = tuple(tensor.shape)

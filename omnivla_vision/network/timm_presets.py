@@ -155,7 +155,7 @@ def _require(condition: bool, timm_id: str, found: str) -> None:
     if not condition:
         raise UnsupportedTimmModelError(
             f"{timm_id}: found {found}; expected a plain VisionTransformer with learned positions, or DINOv3, "
-            f"LayerNorm and bicubic or bilinear resize, and {', '.join(get_args(Activation))}; only such models can be run"
+            f"LayerNorm and bicubic or bilinear resize, and {', '.join(get_args(Activation))}; only such can be run"
         )
 
 

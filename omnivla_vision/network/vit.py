@@ -46,7 +46,7 @@ class PatchEmbed(nn.Module):
 
 
 def split_heads(qkv: Tensor, heads: int, rotary: Rotary | None) -> tuple[Tensor, Tensor, Tensor]:
-    """[B, T, 3 * width] -> queries and keys, turned where positions are rotary, and values, [B, heads, T, width / heads]."""
+    """[B, T, 3 * width] -> queries, keys and values, [B, heads, T, width / heads]; rotary positions turn the first two."""
     batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     split = qkv.reshape(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
     query, key, value = split.unbind(0)
@@ -142,7 +142,7 @@ class VisionTransformer(nn.Module):
         return self.norm(self.blocks(x))[:, self.spec.prefix_tokens :]
 
     def _embed(self, patches: Tensor) -> Tensor:
-        """Put the class and register tokens in front, and add positions to everything, to the patches alone, or not here."""
+        """Put the class and register tokens in front, and add positions to everything, to the patches or to nothing."""
         tokens = (self.cls_token, self.reg_token)
         prefix = [token.expand(patches.shape[0], -1, -1) for token in tokens if token is not None]
         if self.pos_embed is None:
