@@ -11,7 +11,7 @@ from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import HubError
 from omnivla_vision.checkpoint.huggingface_config import CONFIG, PREPROCESSOR
 from omnivla_vision.checkpoint.identify import preset_of_timm_ids
-from omnivla_vision.checkpoint.timm_files import WEIGHTS, read_files
+from omnivla_vision.checkpoint.timm_files import WEIGHTS, is_stock_file, read_files
 from omnivla_vision.checkpoint.unsupported import refuse_pickled
 from omnivla_vision.network.presets import PRESETS, TIMM_PREFIX, get_preset
 
@@ -33,7 +33,10 @@ def read_hub(spec: str) -> Contents:
     """
     name = spec.removeprefix(PREFIX)
     if "/" in name and not name.startswith((_TIMM, TIMM_PREFIX)):
-        contents = huggingface.read_folder(_download_model(_Repository(spec, *name.split("@", 1))))
+        folder = _download_model(_Repository(spec, *name.split("@", 1)))
+        if is_stock_file(folder / WEIGHTS):  # an encoder in transformers' format
+            return read_files([folder / WEIGHTS])
+        contents = huggingface.read_folder(folder)
         return replace(contents, image_path=unseen_path(contents.image_path))
     if name in PRESETS or name.startswith(TIMM_PREFIX):
         preset = get_preset(name)

@@ -159,7 +159,7 @@ def _add_zeros(named: Mapping[str, StoredTensor], parts: dict[str, dict[int, Sto
     weights = {name: tensor for name, tensor in named.items() if name.endswith(_QKV_WEIGHT)}
     for name, there in parts.items():
         if name.endswith(_QKV_WEIGHT):
-            weights |= {name: part for part in there.values() if isinstance(part, StoredTensor)}
+            weights[name] = next(part for part in there.values() if isinstance(part, StoredTensor))
     biases = {name.replace(".weight", ".bias"): weight for name, weight in weights.items()}
     absent = [number for number in range(len(_QKV)) if not any(number in parts.get(bias, {}) for bias in biases)]
     for bias, weight in biases.items():

@@ -46,7 +46,7 @@ class PatchEmbed(nn.Module):
 
 
 def split_heads(qkv: Tensor, heads: int, rotary: Rotary | None) -> tuple[Tensor, Tensor, Tensor]:
-    """[B, T, 3 * width] -> queries, keys and values, [B, heads, T, width / heads]; rotary positions turn the first two."""
+    """[B, T, 3 * width] -> queries, keys and values, [B, heads, T, width / heads]; rotary turns the first two."""
     batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     split = qkv.reshape(batch, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
     query, key, value = split.unbind(0)
