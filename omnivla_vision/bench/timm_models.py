@@ -39,9 +39,15 @@ class TimmPair:
         with torch.inference_mode():
             for stack, inputs in zip(stacks, self._preset.inputs, strict=True):
                 for image, spec in zip(stack.split(3, dim=1), inputs.encoders, strict=True):
-                    layers = self._models[spec.name].get_intermediate_layers(image, n={spec.block})
-                    features.append(layers[0])
+                    features.append(_features(self._models[spec.name], image, spec.block))
         return torch.cat(features, dim=-1)
+
+
+def _features(model: Any, image: Tensor, block: int) -> Tensor:
+    """[B, patches, width]: the call of OpenVLA's code, or the only one that DINOv3's class has."""
+    if hasattr(model, "get_intermediate_layers"):
+        return model.get_intermediate_layers(image, n={block})[0]
+    return model.forward_intermediates(image, indices=[block], output_fmt="NLC", intermediates_only=True)[0]
 
 
 def import_timm() -> Any:

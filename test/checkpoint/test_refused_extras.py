@@ -157,7 +157,9 @@ def test_shapes_that_fit_several_presets(tmp_path: Path) -> None:
     telling = ("patch_embed.proj.weight", "pos_embed")
     encoder = {name: torch.zeros(tensor.shape if name in telling else 1) for name, tensor in shapes.items()}
     folder = write_openvla(tmp_path, Model(preset=preset, encoders=[encoder], projector={}))
-    with pytest.raises(errors.AmbiguousCheckpointError, match=r"siglip-224, siglip2-so400m-224, siglip-hf-224, pi0.*--preset"):
+    with pytest.raises(
+        errors.AmbiguousCheckpointError, match=r"siglip-224, siglip2-so400m-224, siglip-hf-224, pi0.*--preset"
+    ):
         load_checkpoint(folder)
 
 
