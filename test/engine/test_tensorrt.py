@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -32,12 +33,17 @@ CASES = {
     **{",".join((*case, str(SHALLOW))): 60 for case in product(("float16", "float32"), ("1", "2"), ("uint8", "stack"))},
     f"mixed,1,uint8,{SHALLOW}": 80,  # with the casts
 }
+# Rotary positions and a gated MLP: the preset, and its cases.
+ROTARY, ROTARY_CASES = "dinov3-splus-224", [f"{precision},1,uint8,{SHALLOW}" for precision in ("float16", "mixed")]
 UNCONVERTIBLE = f"float16,1,uint8,{SHALLOW},unconvertible"
 
 
+DryRun = Callable[..., dict[str, dict]]
+
+
 @pytest.fixture(scope="module", params=VERSIONS)
-def partitions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
-    """The dry run's results, of all cases in one process."""
+def dry_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DryRun:
+    """The dry run of a preset's cases, in a process of its own."""
     version = request.param
     installed = ROOT / ".venv-tensorrt" / version
     if not (installed / "torch_tensorrt").is_dir():
@@ -50,16 +56,26 @@ def partitions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             [compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", stubs / name, HERE / "nvinfer_stub.c"],
             check=True,
         )
-    result = subprocess.run(
-        [sys.executable, HERE / "dryrun.py", "dinosiglip-224", *CASES, UNCONVERTIBLE],
-        env={**os.environ, "LD_LIBRARY_PATH": str(stubs), "PYTHONPATH": f"{ROOT}:{installed}"},
-        capture_output=True,
-        text=True,
-        timeout=540,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    return json.loads(result.stdout.split("RESULT ")[-1])
+
+    def run(preset: str, *cases: str) -> dict[str, dict]:
+        result = subprocess.run(
+            [sys.executable, HERE / "dryrun.py", preset, *cases],
+            env={**os.environ, "LD_LIBRARY_PATH": str(stubs), "PYTHONPATH": f"{ROOT}:{installed}"},
+            capture_output=True,
+            text=True,
+            timeout=540,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+        return json.loads(result.stdout.split("RESULT ")[-1])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def partitions(dry_run: DryRun) -> dict[str, dict]:
+    """The pair's results, of all cases in one process."""
+    return dry_run("dinosiglip-224", *CASES, UNCONVERTIBLE)
 
 
 def test_every_encoder_is_one_engine_with_every_operator(partitions: dict[str, dict]) -> None:
@@ -70,6 +86,12 @@ def test_every_encoder_is_one_engine_with_every_operator(partitions: dict[str, d
             assert found["converted"] == found["operators"], (case, encoder, found)
             # An empty graph would be fully converted, too.
             assert found["operators"] > least, (case, encoder, found)
+
+
+def test_rotary_positions_are_in_the_engine(dry_run: DryRun) -> None:
+    for case, found in dry_run(ROTARY, *ROTARY_CASES).items():
+        assert found["dinov3"]["engines"] == 1, (case, found)
+        assert found["dinov3"]["converted"] == found["dinov3"]["operators"] > 100, (case, found)
 
 
 def test_an_operator_without_converter_shows(partitions: dict[str, dict]) -> None:
