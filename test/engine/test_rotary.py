@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 
@@ -21,7 +22,7 @@ from omnivla_vision.engine.start import ENGINES, get_backend
 from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.presets import Preset
 from omnivla_vision.network.random_weights import fill_random
-from omnivla_vision.network.realistic_weights import Oddities, fill_realistic
+from omnivla_vision.network.realistic_weights import REALISTIC, Oddities, fill_realistic
 from omnivla_vision.network.rotary import Rotary, rotary_tables
 from omnivla_vision.network.vit import Block, VisionTransformer
 from test.presets import shallow
@@ -80,6 +81,16 @@ def test_int8_keeps_the_bias_of_keys_that_are_turned(preset: Preset, tmp_path: P
     for block in cast(VisionTransformer, backbone.encoders["dinov3"]).blocks:
         _, keys, _ = cast(Block, block).attn.qkv.bias.chunk(3)
         keys.uniform_(-4, 4, generator=generator)
+    spec = EngineSpec(preset=preset, precision="int8")
+    onednn.build(fold(backbone), spec, tmp_path)
+    parity.check(onednn.load(tmp_path, spec), spec, compute_reference(backbone), START_IMAGES)
+
+
+@pytest.mark.skipif(bool(onednn.missing("int8")), reason=onednn.missing("int8"))
+@pytest.mark.parametrize("tokens", ["all", "few"])
+def test_int8_passes_on_realistic_weights(preset: Preset, tokens: Literal["all", "few"], tmp_path: Path) -> None:
+    backbone = build_backbone(preset)
+    fill_realistic(backbone, seed=0, oddities=replace(REALISTIC, massive_tokens=tokens))
     spec = EngineSpec(preset=preset, precision="int8")
     onednn.build(fold(backbone), spec, tmp_path)
     parity.check(onednn.load(tmp_path, spec), spec, compute_reference(backbone), START_IMAGES)
