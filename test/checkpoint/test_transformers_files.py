@@ -19,7 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from omnivla_vision.checkpoint import load_checkpoint
-from omnivla_vision.checkpoint.errors import CheckpointError, ConfigError, MissingTensorError, ShapeMismatchError
+from omnivla_vision.checkpoint.errors import (
+    CheckpointError,
+    ConfigError,
+    LoraError,
+    MissingTensorError,
+    ShapeMismatchError,
+)
 from omnivla_vision.checkpoint.transformers_config import preset_beside
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.random_weights import fill_random
@@ -292,3 +298,17 @@ def test_a_pair_of_folders(transformers: ModuleType, tmp_path: Path) -> None:
     assert [part.name for part in loaded.parts] == ["dinov3", "siglip"]
     images = torch.cat([picture(first), picture(second)], dim=1)
     assert loaded.backbone()(images).shape == (1, 196, first.width + second.width)
+
+
+def test_an_openvla_adapter_does_not_fit(transformers: ModuleType, tmp_path: Path) -> None:
+    """Its layer is q, k and v in one, and the base has three."""
+    preset = narrow_siglip()
+    model_of(transformers, preset.encoders[0]).save_pretrained(tmp_path / "base")
+    layer, width = "base_model.model.vision_backbone.featurizer.blocks.0.attn.qkv", preset.width
+    (tmp_path / "adapter").mkdir()
+    halves = {f"{layer}.lora_A.weight": torch.ones(2, width), f"{layer}.lora_B.weight": torch.ones(3 * width, 2)}
+    save_file(halves, tmp_path / "adapter" / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": "all-linear"}
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(LoraError, match="an adapter for a tensor that is several in model"):
+        load_checkpoint(tmp_path / "base", preset=preset, lora_adapter=tmp_path / "adapter")
