@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,16 @@ def code() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(CODE))
+
+
+def tokenizer() -> Any:
+    """The stand-in for transformers' tokenizer, not under that library's name: other tests need the real one."""
+    spec = importlib.util.spec_from_file_location("stand_in_for_transformers", CODE / "transformers" / "__init__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.AutoTokenizer
 
 
 def load_policy(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Any:

@@ -34,7 +34,7 @@ from omnivla_vision.policy import (
 )
 from omnivla_vision.policy.velocity import towards
 from omnivla_vision.ros.messages import image_message, ns_to_stamp
-from test.policy.folder import CODE, LLM_WIDTH, code, hidden_states, load_policy, make_part, pixels, write_policy
+from test.policy.folder import CODE, LLM_WIDTH, hidden_states, load_policy, make_part, pixels, tokenizer, write_policy
 from test.ros.conftest import TIMEOUT_S, Setup, encode_one, frame, running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "openvla_policy.py"
@@ -291,10 +291,8 @@ def _waypoints(
         state = torch.load(checkpoint / f"{name}--1000_checkpoint.pt")
         parts[name] = make_part(name)
         parts[name].load_state_dict({key.removeprefix("module."): tensor for key, tensor in state.items()})
-    with code():
-        from transformers import AutoTokenizer
     asked = f"What action should the robot take to {prompt}?" if prompt else "No language instruction"
-    input_ids = torch.tensor([[*AutoTokenizer()(f"In: {asked}\nOut: ", True).input_ids, *[31_999] * 32, 2]])
+    input_ids = torch.tensor([[*tokenizer()(f"In: {asked}\nOut: ", True).input_ids, *[31_999] * 32, 2]])
     labels = input_ids.clone()
     labels[:, :-33] = -100
     task = torch.tensor([float(modality)])
