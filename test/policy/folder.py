@@ -78,7 +78,7 @@ def tokenizer() -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.AutoTokenizer
+    return module.AutoTokenizer()
 
 
 def load_policy(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Any:
