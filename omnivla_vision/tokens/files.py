@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from omnivla_vision.tokens.fields import constant_fields
 from omnivla_vision.tokens.packing import TokenFormatError, pack, unpack_torch
+from omnivla_vision.tokens.provenance import Provenance
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,7 @@ class TokenFileError(TokenFormatError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenFile:
+class TokenFile(Provenance):
     """What a file holds; the names are those of VisualTokens.msg, where there is such a field.
 
     Attributes:
@@ -44,14 +45,6 @@ class TokenFile:
     segment_widths: list[int]
     goal_valid: bool
     goal_id: str
-    preset: str
-    weights: str
-    fingerprint: str
-    backbone_fingerprint: str
-    preprocessing_id: str
-    engine: str
-    precision: str
-    notice: str
 
 
 def token_file(tokens: TokenSet, dtype: str) -> bytes:

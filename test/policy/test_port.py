@@ -246,7 +246,7 @@ def test_broken_files(
         with pytest.raises(TokenFileError, match=r"write it again with `omnivla-vision encode`"):
             port.read(tmp_path / file)
     save_file(load_file(good), tmp_path / "bare")
-    with pytest.raises(TokenFileError, match=r"without what is needed \('dtype'\)"):
+    with pytest.raises(TokenFileError, match=r"without what is needed \('preset'\)"):
         port.read(str(tmp_path / "bare"))
     with pytest.raises(TokenFileError, match=r"No such file"):
         port.read(tmp_path / "nothing")
