@@ -90,6 +90,11 @@ class Replay:
     def all_notes(self) -> list[str]:
         """Every sentence that the reader should know."""
         notes = [*self.selection.notes, *self.notes, *self.clock.notes(), *self.problems]
+        if self.lost:
+            notes.append(
+                f"{self.lost} of the frames sent never came to the node: the transport lost them, or the machine had "
+                "no time for them; a lower rate, or fewer programs beside it, may help."
+            )
         if self._unread:
             index = f"{self.selection.camera.count} frames of {self.selection.camera.name}"
             notes.append(f"The bag's index names {index}; {self._unread} of them are not in the files.")

@@ -27,12 +27,12 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_demo(tmp_path: Path) -> None:
     report_file = tmp_path / "report.json"
     result = run("demo", "--preset", "small", "--seconds", 3, "--json", report_file, "--out", tmp_path / "demo[1]")
-    assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads(report_file.read_text())
+    # On a machine that has no time for them the middleware loses best-effort frames; then the command says so.
+    assert result.returncode == int(report["frames_lost"] > 0), result.stdout + result.stderr
     assert report["frames_sent"] == 30
     assert report["tokens_received"] > 0
-    assert report["frames_lost"] == 0
-    assert report["frames_sent"] == report["tokens_received"] + report["frames_superseded"]
+    assert report["frames_sent"] == report["tokens_received"] + report["frames_superseded"] + report["frames_lost"]
     assert report["token_shape"] == [1, 512, 1152]
     assert report["dtype"] == "float16"
     assert report["goal_encodes"] == 1

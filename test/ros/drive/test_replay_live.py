@@ -32,14 +32,18 @@ def live(bag: Path, out: Path, *more: object) -> dict[str, Any]:
     """Run the command; metrics.json."""
     command = [PROGRAM, "replay", bag, "--mode", "live", "--out", out, *more]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=240)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return json.loads((out / "metrics.json").read_text())
+    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    # On a machine that has no time for them the middleware loses best-effort frames; then the command says so.
+    lost = metrics["frames"]["lost"] > 0
+    assert result.returncode == int(lost), result.stdout + result.stderr
+    assert any("never came to the node" in note for note in metrics["notes"]) == lost
+    return metrics
 
 
-def accounted_for(frames: dict[str, int]) -> bool:
+def accounted_for(frames: dict[str, int], sent: int) -> bool:
     """Every frame has come to an end, and a good one: a clock that jumps makes those that wait stale."""
     settled = frames["published"] + frames["superseded"] + frames["stale"]
-    return frames["received"] == settled and not frames["lost"]
+    return frames["received"] == settled and frames["received"] + frames["lost"] == sent
 
 
 def test_a_looped_bag_on_sim_time(tmp_path: Path, reference: VisionEncoder) -> None:
@@ -47,8 +51,7 @@ def test_a_looped_bag_on_sim_time(tmp_path: Path, reference: VisionEncoder) -> N
     out = tmp_path / "out"
     metrics = live(bag, out, "--preset", "small", "--seed", 5, "--clock", "--loop", 2, "--rate", 0.5)
     frames = metrics["frames"]
-    assert frames["received"] == 16
-    assert accounted_for(frames)
+    assert accounted_for(frames, 16)
     rows = metrics["rows"]
     assert len(rows) == frames["published"] > 0
     assert rows[-1]["index"] >= 8, "the second loop came through"
@@ -71,22 +74,19 @@ def test_a_running_node_with_a_goal_of_our_own(tmp_path: Path, node: NodeProcess
     bag = bags.write(tmp_path / "bag", bags.drive(8, goal=False))
     attach = ["--attach", f"{SHARED}/vision_node", "--goal-at", 0.6, "--no-tokens"]
     metrics = live(bag, tmp_path / "out", *attach)
-    assert accounted_for(metrics["frames"])
-    assert metrics["frames"]["received"] == 8
+    assert accounted_for(metrics["frames"], 8)
     assert metrics["rows"][0]["goal_cosines"], "the goal was there before the first frame"
     assert metrics["goals"][0]["source"] == f"{bags.CAMERA} at 0.6 s"
     assert not (tmp_path / "out" / "tokens.mcap").exists()
     # Once more: the node's counters go on, the report starts at zero.
     again = live(bag, tmp_path / "again", *attach, "--duration", 0.35)
-    assert again["frames"]["received"] == 4
-    assert accounted_for(again["frames"])
+    assert accounted_for(again["frames"], 4)
 
 
 def test_compressed_images_are_played_as_they_are(tmp_path: Path, reference: VisionEncoder) -> None:
     drive = resource_path("resource/sample_drive")
     metrics = live(drive, tmp_path, "--preset", "small", "--seed", 5, "--duration", 0.75, "--rate", 0.25)
-    assert metrics["frames"]["received"] == 8
-    assert accounted_for(metrics["frames"])
+    assert accounted_for(metrics["frames"], 8)
     assert metrics["goals"][0]["source"] == "/goal_image/compressed"
     row = metrics["rows"][-1]
     goal = next(read_images(drive, "/goal_image/compressed"))
@@ -104,7 +104,7 @@ def test_equal_stamps_do_not_mix_up_rows(tmp_path: Path, reference: VisionEncode
     frames = [bags.raw(bags.picture(index), index / 10, stamp_s=stamp) for index, stamp in enumerate(stamps)]
     bag = bags.write(tmp_path / "bag", frames)
     metrics = live(bag, tmp_path / "out", "--preset", "small", "--seed", 5, "--rate", 2)  # several wait at a time
-    assert accounted_for(metrics["frames"])
+    assert accounted_for(metrics["frames"], len(stamps))
     rows = metrics["rows"]
     assert len({row["index"] for row in rows}) == len(rows) == metrics["frames"]["published"] > 0
     reference.set_goal(None)
