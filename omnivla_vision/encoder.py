@@ -16,6 +16,7 @@ from omnivla_vision.engine.base import Engine
 from omnivla_vision.errors import VisionError
 from omnivla_vision.goal import EncodedGoal, Goal
 from omnivla_vision.images.preprocess import Preprocessor
+from omnivla_vision.network.features import fuse
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.spec import Preset
 from omnivla_vision.network.views import WHOLE
@@ -161,7 +162,8 @@ class VisionEncoder:
         with stage(stage_ms, "preprocess"):
             inputs = _inputs(self._preprocess, engine, images, names)
         with stage(stage_ms, "encode"):
-            return engine(inputs).flatten(0, 1)
+            parts = engine(inputs).split([spec.width for spec in self.preset.encoders], dim=-1)
+            return fuse(parts, self.preset).patches.flatten(0, 1)
 
     def _with_goal(self, tokens: Tensor, goal: Tensor | None) -> tuple[Tensor, ...]:
         """The goal's rows, or as many zeros, after those of the cameras."""

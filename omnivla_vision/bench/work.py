@@ -29,7 +29,7 @@ def operations(preset: Preset) -> float:
 def _encoder_operations(spec: EncoderSpec) -> float:
     with torch.device("meta"):
         encoder = VisionTransformer(spec)
-    patches = spec.grid**2
+    patches = spec.grid.tokens
     tokens = patches + spec.prefix_tokens
     weights = sum(layer.weight.numel() for layer in encoder.modules() if isinstance(layer, nn.Linear))
     embedding = patches * encoder.patch_embed.proj.weight.numel()

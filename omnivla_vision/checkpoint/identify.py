@@ -123,7 +123,7 @@ def _fits(spec: EncoderSpec, tensors: Mapping[str, Source], resample: bool) -> b
         return tensors[key].shape if key in tensors else None
 
     blocks = {int(match[1]) for key in tensors if (match := re.match(r"blocks\.(\d+)\.", key))}
-    positions = spec.grid**2 + (spec.prefix_tokens if spec.embed_prefix else 0)
+    positions = spec.grid.tokens + (spec.prefix_tokens if spec.embed_prefix else 0)
     return (
         shape("patch_embed.proj.weight") == (spec.width, 3, spec.patch_size, spec.patch_size)
         and ("pos_embed" in tensors) == (spec.rope_temperature is None)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from omnivla_vision.cli.options import add_checkpoint_options
+from omnivla_vision.network.grid import Grid
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -113,14 +114,14 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _print(report: dict[str, Any]) -> None:
     projected = report["projected_width"]
-    per_image, grid = f"{report['tokens_per_image']} x", report["grid"]
+    per_image, grid = f"{report['tokens_per_image']} x", Grid(*report["grid"])
     lines = [
         ("checkpoint", report["path"]),
         ("format", report["format"]),
         ("preset", f"{report['preset']} (from {report['preset_from']})"),
         (
             "tokens",
-            f"{per_image} {report['width']} per image, grid {grid}x{grid}",
+            f"{per_image} {report['width']} per image, grid {grid}",
         ),
         ("projected", "no projector" if projected is None else f"{per_image} {projected} per image"),
     ]

@@ -106,7 +106,7 @@ def load(folder: Path, spec: EngineSpec) -> OneDnnEngine:
 def _pack(encoder: VisionTransformer, prefix: str, spec: EngineSpec, weights: Any) -> None:
     """Replace an encoder's linear layers by packed ones and its blocks by fused ones; read its other parameters."""
     dtype = stream_dtype(spec.precision)
-    rows = spec.images * (encoder.spec.grid**2 + encoder.spec.prefix_tokens)
+    rows = spec.images * (encoder.spec.grid.tokens + encoder.spec.prefix_tokens)
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Linear):
             encoder.set_submodule(name, _packed(f"{prefix}.{name}", rows, spec, weights))

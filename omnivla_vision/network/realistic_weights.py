@@ -103,7 +103,7 @@ class _Encoder:
             encoder.pos_embed[..., channel] += value
         else:
             prefix = encoder.spec.prefix_tokens if encoder.spec.embed_prefix else 0
-            patches = self._pick("patches", encoder.spec.grid**2, MASSIVE_PATCHES / encoder.spec.grid**2)
+            patches = self._pick("patches", encoder.spec.grid.tokens, MASSIVE_PATCHES / encoder.spec.grid.tokens)
             encoder.pos_embed[:, prefix + patches, channel] += value
 
     def _enlarge_hidden(self, block: Block, index: int) -> None:

@@ -53,7 +53,7 @@ def rotary_tables(spec: EncoderSpec) -> tuple[Tensor, Tensor]:
         raise ValueError(f"{spec.timm_id} has position embeddings")
     quarter = spec.width // spec.heads // 4
     periods = spec.rope_temperature ** (torch.arange(quarter, dtype=torch.float32, device="cpu") / quarter)
-    centres = (torch.arange(spec.grid, dtype=torch.float32, device="cpu") + 0.5) / spec.grid * 2 - 1
+    centres = (torch.arange(spec.grid.height, dtype=torch.float32, device="cpu") + 0.5) / spec.grid.height * 2 - 1
     places = torch.cartesian_prod(centres, centres)  # [grid * grid, 2]
     angles = (2 * math.pi * places[:, :, None] / periods).flatten(1).repeat(1, 2)
     angles = torch.cat([torch.zeros(spec.prefix_tokens, angles.shape[1], device="cpu"), angles])

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.network.image_paths import PLAIN, ImagePath
+from omnivla_vision.network.outputs import WHOLE_GRID, Output
 from omnivla_vision.network.views import WHOLE, Views
 
 Triple = tuple[float, float, float]
@@ -43,6 +45,7 @@ class EncoderSpec:
         pre_norm: a LayerNorm before the first block, and no bias in the patch embedding (CLIP).
         skipped_blocks: blocks at the end that are not run; 1 in the whole OpenVLA family.
         final_norm: whether the LayerNorm after the last block is applied; only where no block is skipped.
+        class_output: whether the class token is given beside the patches.
         rope_temperature: the base of the periods by which queries and keys of the patches are rotated (DINOv3), which
             takes the place of position embeddings; None for these.
         mean, std: normalization of RGB in 0..1.
@@ -65,6 +68,7 @@ class EncoderSpec:
     norm_eps: float = 1e-6
     skipped_blocks: int = 1
     final_norm: bool = False
+    class_output: bool = False
     rope_temperature: float | None = None
     mean: Triple
     std: Triple
@@ -76,9 +80,10 @@ class EncoderSpec:
         return self.depth - 1 - self.skipped_blocks
 
     @property
-    def grid(self) -> int:
-        """Patches per side; pixels beyond the last whole patch (384 with patches of 14) are not seen."""
-        return self.image_size // self.patch_size
+    def grid(self) -> Grid:
+        """Its patches; pixels beyond the last whole patch (384 with patches of 14) are not seen."""
+        side = self.image_size // self.patch_size
+        return Grid(side, side)
 
     @property
     def prefix_tokens(self) -> int:
@@ -107,6 +112,7 @@ class Preset:
     Attributes:
         image_path: what is done to an image in front of the encoders' own resize.
         views: what of each image is looked at, in front of the image path.
+        outputs: what tokens are made of the features.
 
     Raises:
         GridMismatchError: the encoders' grids differ.
@@ -116,23 +122,23 @@ class Preset:
     encoders: tuple[EncoderSpec, ...]
     image_path: ImagePath = PLAIN
     views: Views = WHOLE
+    outputs: tuple[Output, ...] = WHOLE_GRID
 
     def __post_init__(self) -> None:
         grids = [encoder.grid for encoder in self.encoders]
         if len(set(grids)) > 1:
             found = " and ".join(
-                f"{encoder.grid}x{encoder.grid} of {encoder.architecture} at {encoder.image_size}"
-                for encoder in self.encoders
+                f"{encoder.grid} of {encoder.architecture} at {encoder.image_size}" for encoder in self.encoders
             )
             raise GridMismatchError(
                 f"preset {self.name}: found patch grids {found}; expected the same grid; choose the input sizes, for "
-                "example timm:" + "+".join(f"{e.timm_id}@{min(grids) * e.patch_size}" for e in self.encoders)
+                "example timm:" + "+".join(f"{e.timm_id}@{min(grids).height * e.patch_size}" for e in self.encoders)
             )
 
     @property
     def network(self) -> Preset:
-        """The same without image path, regions and masks: all that an engine depends on."""
-        return replace(self, image_path=PLAIN, views=WHOLE)
+        """The same without image path, regions, masks and outputs: all that an engine depends on."""
+        return replace(self, image_path=PLAIN, views=WHOLE, outputs=WHOLE_GRID)
 
     @property
     def mean_colour(self) -> tuple[int, int, int]:
@@ -151,14 +157,14 @@ class Preset:
         return sum(encoder.width for encoder in self.encoders)
 
     @property
-    def grid(self) -> int:
-        """Patches per side; the same for every encoder of a preset."""
+    def grid(self) -> Grid:
+        """The patches of an image; the same for every encoder of a preset."""
         return self.encoders[0].grid
 
     @property
     def tokens_per_image(self) -> int:
         """Patch tokens of one image."""
-        return self.grid**2
+        return self.grid.tokens
 
     @property
     def inputs(self) -> tuple[InputStack, ...]:

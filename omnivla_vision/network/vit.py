@@ -126,7 +126,7 @@ class VisionTransformer(nn.Module):
         self.spec = spec
         self.patch_embed = PatchEmbed(spec)
         rotary = None if spec.rope_temperature is None else Rotary(spec)  # one for all blocks
-        positions = spec.grid**2 + (spec.prefix_tokens if spec.embed_prefix else 0)
+        positions = spec.grid.tokens + (spec.prefix_tokens if spec.embed_prefix else 0)
         self.pos_embed = nn.Parameter(torch.zeros(1, positions, spec.width)) if rotary is None else None
         self.cls_token = nn.Parameter(torch.zeros(1, 1, spec.width)) if spec.class_token else None
         self.reg_token = (

@@ -84,7 +84,7 @@ class _Featurizer(nn.Module):
         spec = encoder_of_timm_id(timm_id, image_size)
         self.embed_dim = spec.width
         self.blocks = range(spec.depth)
-        self.patch_embed = SimpleNamespace(num_patches=spec.grid**2)
+        self.patch_embed = SimpleNamespace(num_patches=spec.grid.tokens)
 
     @property
     def num_features(self) -> int:

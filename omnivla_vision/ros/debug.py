@@ -48,12 +48,12 @@ class DebugPictures:
         current = features[:count]
         if pca:
             self._basis = self._basis or PcaBasis.fit(current)
-            picture = self._basis.picture(current, grid=self._preset.grid, size=settings.debug_height)
+            picture = self._basis.picture(current, grid=self._preset.grid, height=settings.debug_height)
             self._publish(self._pca, result, picture, settings)
         if similarity:
             # Without a goal nothing is similar to it: the coldest colour everywhere.
             values = goal_similarity(current, features[-count:]) if result.tokens.goal else np.full(count, -1.0)
-            picture = heat_map(values, grid=self._preset.grid, size=settings.debug_height)
+            picture = heat_map(values, grid=self._preset.grid, height=settings.debug_height)
             self._publish(self._similarity, result, picture, settings)
 
     def close(self) -> None:

@@ -14,8 +14,8 @@ def constant_fields(layout: TokenLayout, provenance: Provenance) -> dict[str, An
     return {
         "image_names": list(layout.image_names),
         "tokens_per_image": layout.tokens_per_image,
-        "grid_height": layout.grid,
-        "grid_width": layout.grid,
+        "grid_height": layout.grid.height,
+        "grid_width": layout.grid.width,
         "space": layout.space,
         "segment_names": [segment.name for segment in layout.segments],
         "segment_widths": [segment.width for segment in layout.segments],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.network.spec import Preset
 from omnivla_vision.network.views import CAMERA_NAME
 
@@ -52,14 +53,14 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenLayout:
-    """Rows: `tokens_per_image` for each of `image_names`, patch t at (t // grid, t % grid). Columns: the segments.
+    """Rows: `tokens_per_image` for each of `image_names`, in the grid's order. Columns: the segments.
 
     `space` is "fused" (the encoders' features side by side) or "projected" (behind the checkpoint's projector).
     """
 
     image_names: tuple[str, ...]
     tokens_per_image: int
-    grid: int
+    grid: Grid
     space: str
     segments: tuple[Segment, ...]
 

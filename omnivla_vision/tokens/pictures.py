@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.output_files import write
 from omnivla_vision.tokens.channels import Channels
 
@@ -48,13 +49,11 @@ class PcaBasis:
         low, high = np.percentile(values, [CLIPPED_PERCENT, 100 - CLIPPED_PERCENT], axis=0)
         return cls(mean, directions, low, high)
 
-    def picture(self, features: Features, *, grid: int, size: int) -> Image:
-        """Colour [grid * grid, width] patch features; uint8 [size, size, 3]."""
+    def picture(self, features: Features, *, grid: Grid, height: int) -> Image:
+        """Colour [grid.tokens, width] patch features; uint8 [height, W, 3], in the grid's proportions."""
         values = (_layer_norm(features) - self.mean) @ self.directions
         unit = (values - self.low) / np.maximum(self.high - self.low, 1e-12)
-        colours = (unit.clip(0, 1) * 255).round().astype(np.uint8).reshape(grid, grid, 3)
-        # Nearest neighbour shows the patches as they are.
-        return np.asarray(cv2.resize(colours, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+        return _enlarge((unit.clip(0, 1) * 255).round().astype(np.uint8).reshape(*grid, 3), height)
 
 
 def goal_similarity(current: Features, goal: Features) -> NDArray[np.float32]:
@@ -74,10 +73,10 @@ def goal_similarity(current: Features, goal: Features) -> NDArray[np.float32]:
     return np.asarray(cosines.max(axis=1), dtype=np.float32)
 
 
-def heat_map(values: NDArray[np.floating], *, grid: int, size: int) -> Image:
-    """Colour [grid * grid] values of -1 to 1, blue to red; uint8 [size, size, 3]."""
-    levels = ((values.reshape(grid, grid) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
-    bgr = cv2.applyColorMap(cv2.resize(levels, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLORMAP_TURBO)
+def heat_map(values: NDArray[np.floating], *, grid: Grid, height: int) -> Image:
+    """Colour [grid.tokens] values of -1 to 1, blue to red; uint8 [height, W, 3], in the grid's proportions."""
+    levels = ((values.reshape(grid) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    bgr = np.asarray(cv2.applyColorMap(_enlarge(levels, height), cv2.COLORMAP_TURBO), dtype=np.uint8)
     return swap_red_and_blue(bgr)
 
 
@@ -104,6 +103,12 @@ def _layer_norm(features: Features) -> Features:
     """Without the encoder's own final norm weights, which do not travel with the tokens."""
     wide = features.astype(np.float64)
     return (wide - wide.mean(axis=1, keepdims=True)) / (wide.std(axis=1, keepdims=True) + 1e-6)
+
+
+def _enlarge(picture: Image, height: int) -> Image:
+    """Nearest neighbour shows the patches as they are."""
+    width = round(picture.shape[1] * height / picture.shape[0])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
 def _unit(features: Features) -> NDArray[np.float32]:

@@ -111,7 +111,7 @@ def drop_registers(count: int) -> Callable[[Backbone], Backbone]:
 
 
 def _column_order(tokens: Tensor, preset: Preset) -> Tensor:
-    square = tokens.unflatten(1, (preset.grid, preset.grid))
+    square = tokens.unflatten(1, preset.grid)
     return square.transpose(1, 2).flatten(1, 2)
 
 

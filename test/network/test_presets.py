@@ -139,7 +139,7 @@ def test_grids_that_differ_are_refused_with_sizes_that_would_do(timm: ModuleType
     with pytest.raises(GridMismatchError, match=r"37x37 of .* and 16x16 of .*expected the same grid") as caught:
         get_preset(f"timm:{pair}")
     advice = str(caught.value).rpartition("example ")[2]
-    assert get_preset(advice).grid == 16
+    assert get_preset(advice).grid == (16, 16)
 
 
 def test_without_timm_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

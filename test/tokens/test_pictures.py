@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.tokens.pictures import PcaBasis, goal_similarity, heat_map
 
 
@@ -19,7 +20,7 @@ def test_no_features_are_similar_to_nothing() -> None:
 
 
 def test_heat_goes_from_blue_to_red() -> None:
-    picture = heat_map(np.array([-1.0, 1.0, 0.0, 0.0]), grid=2, size=64)
+    picture = heat_map(np.array([-1.0, 1.0, 0.0, 0.0]), grid=Grid(2, 2), height=64)
     assert picture.shape == (64, 64, 3)
     cold, hot = picture[0, 0].astype(int), picture[0, 63].astype(int)
     assert cold[2] > cold[0]
@@ -30,7 +31,7 @@ def test_a_basis_stays_what_it_is() -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(256, 32)) * np.linspace(3, 0.1, 32)
     basis = PcaBasis.fit(features)
-    before = basis.picture(features, grid=16, size=32)
-    basis.picture(random.normal(size=(256, 32)), grid=16, size=32)
-    assert np.array_equal(basis.picture(features, grid=16, size=32), before)
-    assert np.array_equal(PcaBasis.fit(features).picture(features, grid=16, size=32), before)
+    before = basis.picture(features, grid=Grid(16, 16), height=32)
+    basis.picture(random.normal(size=(256, 32)), grid=Grid(16, 16), height=32)
+    assert np.array_equal(basis.picture(features, grid=Grid(16, 16), height=32), before)
+    assert np.array_equal(PcaBasis.fit(features).picture(features, grid=Grid(16, 16), height=32), before)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.replay.result import Replay
 from omnivla_vision.replay.steps import pictures_at
 from omnivla_vision.tokens.pictures import PcaBasis
@@ -66,8 +67,8 @@ def jpeg(rgb: Image) -> str:
 
 def _components(basis: PcaBasis, features: NDArray[np.floating]) -> str:
     """One pixel per patch: the page enlarges it."""
-    grid = math.isqrt(len(features))
-    return _data_url("png", basis.picture(features, grid=grid, size=grid), [])
+    side = math.isqrt(len(features))
+    return _data_url("png", basis.picture(features, grid=Grid(side, side), height=side), [])
 
 
 def _data_url(kind: str, rgb: Image, options: Sequence[int]) -> str:

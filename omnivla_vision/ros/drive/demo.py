@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from omnivla_vision.msg import VisualTokens
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.output_files import check_file, make_folder, write
 from omnivla_vision.replay.decoding import BagFrame, read_images
 from omnivla_vision.resources import resource_path
@@ -216,7 +217,8 @@ def _save_picture(path: Path, received: list[VisualTokens], sent: list[_SentFram
     width, count = last.segment_widths[0], last.tokens_per_image
     features = unpack(last)[:, :width]
     basis = PcaBasis.fit(features if last.goal_valid else features[:count])
-    panels = [frame.rgb, basis.picture(features[:count], grid=last.grid_height, size=336)]
+    grid = Grid(last.grid_height, last.grid_width)
+    panels = [frame.rgb, basis.picture(features[:count], grid=grid, height=336)]
     if last.goal_valid:
-        panels += [goal.rgb, basis.picture(features[count : 2 * count], grid=last.grid_height, size=336)]
+        panels += [goal.rgb, basis.picture(features[count : 2 * count], grid=grid, height=336)]
     save_png(path, beside(*panels))

@@ -34,7 +34,7 @@ class PrismaticVisionBackbone(nn.Module):
 
     def get_num_patches(self) -> int:
         """Of an image."""
-        return self._specs[0].grid ** 2
+        return self._specs[0].grid.tokens
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Tokens of the images, one after the other."""
