@@ -17,7 +17,7 @@ ARGS ?=
 
 INSTALLED := .venv/.installed-$(EXTRAS)
 TENSORRT := .venv-tensorrt/2.8.0 .venv-tensorrt/2.13.0
-BUILD_FILES := pyproject.toml constraints.txt package.xml CMakeLists.txt $(wildcard cmake/* msg/*)
+BUILD_FILES := pyproject.toml constraints.txt package.xml CMakeLists.txt $(wildcard cmake/* msg/* srv/*)
 SOURCES := omnivla_vision test tools launch examples benchmarks scripts/vision_node scripts/omnivla-vision setup.py
 
 # Old and new pip take the pins of the build environment from different variables.

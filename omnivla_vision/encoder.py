@@ -14,7 +14,7 @@ from torch import Tensor
 
 from omnivla_vision.engine.base import Engine
 from omnivla_vision.errors import VisionError
-from omnivla_vision.goal import EncodedGoal, Goal
+from omnivla_vision.goal import EncodedGoal, Goal, KnownGoal
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.features import fuse
 from omnivla_vision.network.projector import Projector
@@ -109,21 +109,35 @@ class VisionEncoder:
             ImageCountError: the encoder takes no goal.
             MaskSizeError: the goal has another size than its mask.
         """
-        if goal is not None and not self.takes_goal:
+        if goal is not None and self._goal is not None and self._goal.goal.id == goal.id:
+            return False
+        # The old goal stays in force until the new one is complete, also when encoding it fails.
+        self.use_goal(None if goal is None else self.encode_goal(goal))
+        return goal is not None
+
+    def encode_goal(self, goal: Goal) -> EncodedGoal:
+        """Compute a goal's tokens; the goal in force stays.
+
+        Raises:
+            ImageCountError: the encoder takes no goal.
+            MaskSizeError: the goal has another size than its mask.
+        """
+        if not self.takes_goal:
             raise ImageCountError(
                 "found a goal image; expected none: this encoder was made for the cameras "
                 f"{', '.join(self.cameras)} alone; make one with takes_goal=True"
             )
-        if goal is None:
-            self._goal = None
-            return False
-        if self._goal is not None and self._goal.goal.id == goal.id:
-            return False
-        # The old goal stays in force until the new one is complete, also when encoding it fails.
         fused = self._encode(self._engine, [goal.rgb], (GOAL,), {})
-        self._goal = EncodedGoal(goal=goal, fused=fused, tokens=self._project(fused, {}))
         self.goal_encodes += 1
-        return True
+        return self.recall_goal(goal, fused)
+
+    def recall_goal(self, goal: KnownGoal, fused: Tensor) -> EncodedGoal:
+        """The goal again whose tokens before the projector were kept, without running the network."""
+        return EncodedGoal(goal=goal, fused=fused, tokens=self._project(fused, {}))
+
+    def use_goal(self, goal: EncodedGoal | None) -> None:
+        """Put a goal in force that this encoder encoded, or none."""
+        self._goal = goal
 
     def encode(self, images: Image | Sequence[Image], stage_ms: dict[str, float] | None = None) -> TokenSet:
         """Encode one frame of every camera, in one batch, and put the goal's tokens after them.

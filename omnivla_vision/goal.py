@@ -13,22 +13,41 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Goal:
-    """A goal image. `rgb` is uint8 [H, W, 3]; `stamp_ns` the stamp of the message that first brought it."""
+class KnownGoal:
+    """What tells one goal from another; its picture need not be at hand.
+
+    Attributes:
+        id: see `content_id`.
+        height, width: of the picture, in pixels.
+        stamp_ns: of the message that first brought it; 0 if it came from a file.
+    """
+
+    id: str
+    height: int
+    width: int
+    stamp_ns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal(KnownGoal):
+    """A goal image; `rgb` is uint8 [H, W, 3], and the rest follows from it."""
 
     rgb: Image
-    stamp_ns: int = 0
     id: str = field(init=False)
+    height: int = field(init=False)
+    width: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", content_id(self.rgb))
+        height, width = self.rgb.shape[:2]
+        for name, value in (("id", content_id(self.rgb)), ("height", height), ("width", width)):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedGoal:
     """A goal with its tokens, [tokens_per_image, width], and these before the projector."""
 
-    goal: Goal
+    goal: KnownGoal
     fused: Tensor
     tokens: Tensor
 

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 import torch
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.goal import Goal
+from omnivla_vision.goal import Goal, KnownGoal
 from omnivla_vision.images.rgb import NotAnRgbImageError
 from omnivla_vision.network.presets import UnknownPresetError, get_preset
 from test.encoders import random_encoder
@@ -57,6 +57,25 @@ def test_the_same_picture_is_encoded_once_and_another_replaces_it(
     assert before.goal.stamp_ns == 1
     assert torch.equal(before.tokens[:256], after.tokens[:256])
     assert not torch.equal(before.tokens[256:], after.tokens[256:])
+
+
+def test_a_goal_is_encoded_apart_from_its_coming_into_force(photographs: list[NDArray[np.uint8]]) -> None:
+    encoder = random_encoder(shallow("small"), seed=3, space="projected")
+    first, second = (Goal(rgb=picture) for picture in photographs[:2])
+    encoder.set_goal(first)
+    encoded = encoder.encode_goal(second)
+    in_force = encoder.encode(photographs[2])
+    assert in_force.goal is first
+    # What was kept before the projector is enough, without the network.
+    known = KnownGoal(id=second.id, height=second.height, width=second.width)
+    encoder.use_goal(encoder.recall_goal(known, encoded.fused))
+    recalled = encoder.encode(photographs[2])
+    encoder.set_goal(None)
+    encoder.set_goal(second)
+    assert encoder.goal_encodes == 3
+    assert recalled.goal == known
+    assert torch.equal(recalled.tokens, encoder.encode(photographs[2]).tokens)
+    assert not torch.equal(recalled.tokens[256:], in_force.tokens[256:])
 
 
 def test_without_a_goal_its_tokens_are_zeros(encoder: VisionEncoder, photographs: list[NDArray[np.uint8]]) -> None:

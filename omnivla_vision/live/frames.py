@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from omnivla_vision.goal import Goal
+from omnivla_vision.goal import KnownGoal
 from omnivla_vision.images.raw import Image, ImageSource
 from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.tokens.token_set import TokenSet
@@ -60,7 +60,7 @@ class Callbacks(Generic[Header]):
 
     publish: Callable[[Result[Header]], None]
     report: Callable[[str, str], None]
-    goal_changed: Callable[[Goal | None], None] = field(default=lambda goal: None)
+    goal_changed: Callable[[KnownGoal | None], None] = field(default=lambda goal: None)
     published: Callable[[Result[Header]], None] = field(default=lambda result: None)
 
 
@@ -72,7 +72,7 @@ class Health:
     """
 
     counts: FrameCounts
-    goal: Goal | None
+    goal: KnownGoal | None
     goal_encodes: int
     goals_rejected: int
     camera_problem: str

@@ -140,7 +140,7 @@ def _goal(health: Health, topic: ImageTopic | None) -> Status:
     goal = health.goal
     values: dict[str, object] = {
         "id": goal.id if goal else "",
-        "size": f"{goal.rgb.shape[1]}x{goal.rgb.shape[0]}" if goal else "",
+        "size": f"{goal.width}x{goal.height}" if goal else "",
         "goal_encodes": health.goal_encodes,
         "rejected": health.goals_rejected,
     }

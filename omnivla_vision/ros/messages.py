@@ -9,7 +9,7 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs import msg as sensor_msgs
 
-from omnivla_vision.goal import Goal
+from omnivla_vision.goal import KnownGoal
 from omnivla_vision.images import compressed
 from omnivla_vision.images.encodings import DEPTH, ENCODINGS
 from omnivla_vision.images.raw import ImageSource, RawImage
@@ -58,9 +58,10 @@ def image_message(rgb: NDArray[np.uint8], *, stamp_ns: int, frame_id: str) -> se
     return message
 
 
-def goal_status(goal: Goal | None) -> GoalStatus:
+def goal_status(goal: KnownGoal | None) -> GoalStatus:
     """What is published about the goal in force, or about there being none."""
     if goal is None:
         return GoalStatus(valid=False)
-    height, width = goal.rgb.shape[:2]
-    return GoalStatus(valid=True, id=goal.id, stamp=ns_to_stamp(goal.stamp_ns), height=height, width=width)
+    return GoalStatus(
+        valid=True, id=goal.id, stamp=ns_to_stamp(goal.stamp_ns), height=goal.height, width=goal.width
+    )

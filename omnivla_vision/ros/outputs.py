@@ -10,7 +10,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Header
 
 from omnivla_vision.encoder import VisionEncoder
-from omnivla_vision.goal import Goal
+from omnivla_vision.goal import KnownGoal
 from omnivla_vision.live.frames import Result
 from omnivla_vision.msg import GoalStatus, VisualTokens
 from omnivla_vision.ros import qos
@@ -72,7 +72,7 @@ class Outputs:
         """Publish the pictures of a frame that someone looks at."""
         self._debug.show(result, self._settings())
 
-    def publish_goal(self, goal: Goal | None) -> None:
+    def publish_goal(self, goal: KnownGoal | None) -> None:
         """Say which goal is in force."""
         self._goal_status.publish(goal_status(goal))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from omnivla_vision.goal import Goal
+from omnivla_vision.goal import KnownGoal
 from omnivla_vision.tokens.layout import TokenLayout
 from omnivla_vision.tokens.provenance import Provenance
 
@@ -27,7 +27,7 @@ class TokenSet:
     blocks: tuple[Tensor, ...]
     fused_blocks: tuple[Tensor, ...]
     layout: TokenLayout
-    goal: Goal | None
+    goal: KnownGoal | None
     provenance: Provenance
     stage_ms: dict[str, float] = field(default_factory=dict)
 
