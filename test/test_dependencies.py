@@ -33,6 +33,7 @@ ROOMS = {
     "weights": "checkpoint errors images network",
     "policy": "checkpoint errors network tokens weights",
     "engine": "errors images network output_files process resources tokens",
+    "history": "images network",
     "encoder": "engine errors goal images network tokens",
     "loading": "encoder engine network tokens weights",
     "live": "encoder goal images tokens",
