@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from omnivla_vision.errors import VisionError
-from omnivla_vision.network.outputs import Pooling
 
 # More than any policy looks back (OpenTrackVLA: 31), and names enough for a message.
 MAX_FRAMES = 256
@@ -73,7 +72,6 @@ class History:
         spacing: how far apart.
         tolerance_ns: how far a frame's stamp may be from the moment it stands for; 0 for half of the spacing: then a
             camera that is at least as fast as the spacing leaves no place empty. Of a spacing in seconds only.
-        pooling: of the output that is added for them; None where the preset's outputs take them.
 
     Raises:
         HistoryLengthError, HistoryToleranceError: see there.
@@ -82,7 +80,6 @@ class History:
     frames: int = 0
     spacing: Spacing = Spacing(frames=1)
     tolerance_ns: int = 0
-    pooling: Pooling | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.frames <= MAX_FRAMES:

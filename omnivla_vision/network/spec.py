@@ -7,6 +7,7 @@ from typing import Literal
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.grid import Grid
+from omnivla_vision.network.history import NO_HISTORY, History
 from omnivla_vision.network.image_paths import PLAIN, ImagePath
 from omnivla_vision.network.outputs import WHOLE_GRID, Output
 from omnivla_vision.network.views import WHOLE, Views
@@ -113,6 +114,8 @@ class Preset:
         image_path: what is done to an image in front of the encoders' own resize.
         views: what of each image is looked at, in front of the image path.
         outputs: what tokens are made of the features.
+        history: the past frames whose tokens the outputs of scope `past` and `all` hold; a preset that names one
+            prescribes it, and those outputs with it.
 
     Raises:
         GridMismatchError: the encoders' grids differ.
@@ -123,6 +126,7 @@ class Preset:
     image_path: ImagePath = PLAIN
     views: Views = WHOLE
     outputs: tuple[Output, ...] = WHOLE_GRID
+    history: History = NO_HISTORY
 
     def __post_init__(self) -> None:
         grids = [encoder.grid for encoder in self.encoders]
@@ -137,8 +141,8 @@ class Preset:
 
     @property
     def network(self) -> Preset:
-        """The same without image path, regions, masks and outputs: all that an engine depends on."""
-        return replace(self, image_path=PLAIN, views=WHOLE, outputs=WHOLE_GRID)
+        """The same without image path, regions, masks, outputs and history: all that an engine depends on."""
+        return replace(self, image_path=PLAIN, views=WHOLE, outputs=WHOLE_GRID, history=NO_HISTORY)
 
     @property
     def mean_colour(self) -> tuple[int, int, int]:

@@ -62,6 +62,4 @@ def goal_status(goal: KnownGoal | None) -> GoalStatus:
     """What is published about the goal in force, or about there being none."""
     if goal is None:
         return GoalStatus(valid=False)
-    return GoalStatus(
-        valid=True, id=goal.id, stamp=ns_to_stamp(goal.stamp_ns), height=goal.height, width=goal.width
-    )
+    return GoalStatus(valid=True, id=goal.id, stamp=ns_to_stamp(goal.stamp_ns), height=goal.height, width=goal.width)
