@@ -14,7 +14,7 @@ from omnivla_vision.network.spec import Preset
 
 
 class ConstantEngine:
-    """An engine that gives every image the same tokens, after a while in which it holds neither core nor lock."""
+    """An engine that gives every image the same features, after a while in which it holds neither core nor lock."""
 
     name = "constant"
     precision = "float32"
@@ -23,11 +23,11 @@ class ConstantEngine:
 
     def __init__(self, preset: Preset, encode_s: float) -> None:
         self._encode_s = encode_s
-        self._tokens = torch.linspace(-1, 1, preset.width).repeat(preset.tokens_per_image, 1)
+        self._features = [torch.linspace(-1, 1, spec.width).repeat(spec.rows, 1) for spec in preset.encoders]
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         time.sleep(self._encode_s)
-        return self._tokens.expand(len(inputs[0]), -1, -1)
+        return tuple(features.expand(len(inputs[0]), -1, -1) for features in self._features)
 
 
 def constant_encoder(preset: Preset, *, encode_s: float = 0.0, **options: Any) -> VisionEncoder:

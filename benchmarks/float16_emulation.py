@@ -33,8 +33,9 @@ from omnivla_vision.engine import machine
 from omnivla_vision.engine.base import EngineSpec
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.limits import limits
-from omnivla_vision.engine.parity_images import START_IMAGES, batches
-from omnivla_vision.engine.reference import Reference, compute_reference
+from omnivla_vision.engine.parity import features
+from omnivla_vision.engine.parity_images import START_IMAGES
+from omnivla_vision.engine.reference import Array, Reference, compute_reference
 from omnivla_vision.engine.tensorrt import encoder_graphs
 from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.presets import get_preset
@@ -130,9 +131,9 @@ def main() -> None:
 def measure(backbone: Backbone, reference: Reference, way: str) -> list[dict[str, Any]]:
     """One row per encoder; what is infinite or NaN is null in JSON."""
     precision, strict = WAYS[way]
-    tokens = run(backbone, precision, START_IMAGES, strict=strict)
+    emulated = run(backbone, precision, START_IMAGES, strict=strict)
     rows = []
-    for found, bfloat16 in zip(reference.compare(tokens.numpy(), START_IMAGES), reference.bfloat16, strict=True):
+    for found, bfloat16 in zip(reference.compare(emulated, START_IMAGES), reference.bfloat16, strict=True):
         row = {
             "encoder": found.encoder,
             "relative_l2": found.relative_l2,
@@ -144,18 +145,13 @@ def measure(backbone: Backbone, reference: Reference, way: str) -> list[dict[str
     return rows
 
 
-def run(backbone: Backbone, precision: str, images: Sequence[int], *, strict: bool) -> Tensor:
-    """Tokens [images, tokens_per_image, width] of the graphs that would become engines."""
+def run(backbone: Backbone, precision: str, images: Sequence[int], *, strict: bool) -> list[Array]:
+    """[images, rows, width] of each encoder, of the graphs that would become engines."""
     spec = EngineSpec(preset=backbone.preset, precision=precision)
     graphs = encoder_graphs(fold(backbone), spec, "cpu")
     # Not inference_mode, in which a dispatch mode is not asked.
     with torch.no_grad(), Float16Arithmetic(strict=strict):
-        return torch.cat(
-            [
-                torch.cat([graph(batch[graph.input]) for graph in graphs.values()], dim=-1)
-                for batch in batches(spec, tuple(images))
-            ]
-        )
+        return features(lambda batch: tuple(graph(batch[graph.input]) for graph in graphs.values()), spec, images)
 
 
 def line(row: dict[str, Any]) -> str:

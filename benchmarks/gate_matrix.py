@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from omnivla_vision.engine import machine, onednn
 from omnivla_vision.engine.base import EngineSpec
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import typed_graph
-from omnivla_vision.engine.parity import judge
-from omnivla_vision.engine.parity_images import ALL_IMAGES, START_IMAGES, batches
-from omnivla_vision.engine.reference import Reference, compute_reference
+from omnivla_vision.engine.parity import features, judge
+from omnivla_vision.engine.parity_images import ALL_IMAGES, START_IMAGES
+from omnivla_vision.engine.reference import Array, Reference, compute_reference
 from omnivla_vision.network.backbone import Backbone, build_backbone
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.realistic_weights import fill_realistic
@@ -68,8 +67,8 @@ def main() -> None:
 def excess(backbone: Backbone, mistake: Mistake, precision: str, reference: Reference) -> dict[str, float]:
     """How many times over its limits each concerned encoder is."""
     images = ALL_IMAGES if precision in onednn.PRECISIONS else START_IMAGES
-    tokens = mistake.tokens(run(wrong_network(mistake, backbone), precision, images), backbone.preset)
-    results = judge(reference.compare(tokens.numpy(), images), precision, reference)
+    found = mistake.tokens(run(wrong_network(mistake, backbone), precision, images), backbone.preset)
+    results = judge(reference.compare(found, images), precision, reference)
     return {
         result.difference.encoder: round(result.excess, 3)
         for result in results
@@ -77,17 +76,17 @@ def excess(backbone: Backbone, mistake: Mistake, precision: str, reference: Refe
     }
 
 
-def run(backbone: Backbone, precision: str, images: Sequence[int]) -> Tensor:
-    """Tokens [images, tokens_per_image, width] as an engine of that precision computes them."""
+def run(backbone: Backbone, precision: str, images: Sequence[int]) -> list[Array]:
+    """[images, rows, width] of each encoder as an engine of that precision computes them."""
     spec = EngineSpec(preset=backbone.preset, precision=precision)
     if precision in onednn.PRECISIONS:
         with tempfile.TemporaryDirectory() as folder:
             onednn.build(fold(backbone), spec, Path(folder))
             engine = onednn.load(Path(folder), spec)
-        return torch.cat([engine(batch) for batch in batches(spec, tuple(images))])
+        return features(engine, spec, images)
     graph = typed_graph(fold(backbone), spec)
     with torch.inference_mode():
-        return torch.cat([graph(*batch) for batch in batches(spec, tuple(images))])
+        return features(lambda batch: graph(*batch), spec, images)
 
 
 def table(rows: list[dict[str, Any]], precisions: Sequence[str]) -> str:

@@ -25,8 +25,8 @@ from omnivla_vision.engine.base import EngineSpec
 from omnivla_vision.engine.cuda_graph import CudaGraph
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.graph import example_inputs, typed_graph
-from omnivla_vision.engine.parity import Judged, judge
-from omnivla_vision.engine.parity_images import ALL_IMAGES, START_IMAGES, batches
+from omnivla_vision.engine.parity import Judged, features, judge
+from omnivla_vision.engine.parity_images import ALL_IMAGES, START_IMAGES
 from omnivla_vision.engine.reference import Reference, compute_reference
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.backbone import Backbone, build_backbone
@@ -38,6 +38,8 @@ GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
 # A CPU takes seconds per image: two blocks and two images show as well that the script works.
 REHEARSAL_DEPTH = 3
+# A network on the device.
+Run = Callable[..., tuple[Tensor, ...]]
 REPETITIONS = 50 if GPU else 1
 GATE_IMAGES = ALL_IMAGES if GPU else START_IMAGES
 PRECISIONS = ("bfloat16", "float16", "mixed")
@@ -106,7 +108,7 @@ def _measure(networks: list[Network], spec: EngineSpec, peak: float, *, max_auto
     stored = [graph.backbone.state_dict() for graph in graphs]
     graph = copy.deepcopy(graphs[0]).to(DEVICE)  # what is not cast is shared with the networks
     inputs = example_inputs(spec, DEVICE)
-    paths: dict[str, Callable[[], Callable[..., Tensor]]] = {"eager": lambda: graph}
+    paths: dict[str, Callable[[], Run]] = {"eager": lambda: graph}
     if GPU:
         paths["cuda graph"] = lambda: CudaGraph(graph, inputs)
         paths["inductor, cuda graph"] = lambda: CudaGraph(torch.compile(graph, fullgraph=True), inputs)
@@ -147,11 +149,13 @@ def _measure(networks: list[Network], spec: EngineSpec, peak: float, *, max_auto
             }
 
 
-def _gate(run: Callable[..., Tensor], spec: EngineSpec, reference: Reference) -> tuple[Judged, ...]:
+def _gate(run: Run, spec: EngineSpec, reference: Reference) -> tuple[Judged, ...]:
     """The fixed images, in batches of the spec's size."""
-    tokens = [run(*(tensor.to(DEVICE) for tensor in batch)).cpu().clone() for batch in batches(spec, GATE_IMAGES)]
-    found = reference.compare(torch.cat(tokens)[: len(GATE_IMAGES)].numpy(), GATE_IMAGES)
-    return judge(found, spec.precision, reference)
+
+    def on_device(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(tensor.cpu() for tensor in run(*(tensor.to(DEVICE) for tensor in batch)))
+
+    return judge(reference.compare(features(on_device, spec, GATE_IMAGES), GATE_IMAGES), spec.precision, reference)
 
 
 def _timm(preset: Preset, images: list[int]) -> list[dict[str, Any]]:
@@ -165,7 +169,7 @@ def _timm(preset: Preset, images: list[int]) -> list[dict[str, Any]]:
     for count in images:
         spec = EngineSpec(preset=preset, precision="bfloat16", images=count, entry="stack")
         inputs = tuple(stack.bfloat16() for stack in example_inputs(spec, DEVICE))
-        paths: dict[str, Callable[..., Tensor]] = {"eager": pair}
+        paths: dict[str, Run] = {"eager": pair}
         if GPU:
             paths["cuda graph"] = CudaGraph(pair, inputs)
         for name, run in paths.items():

@@ -97,7 +97,7 @@ class VisionEncoder:
         black = np.zeros((size, size, 3), np.uint8)
         whole = Preprocessor(replace(self.preset, views=WHOLE))  # a mask fits its camera's images only
         inputs = _inputs(whole, self._batch_engine, [black] * len(self.cameras), self.cameras)
-        self._project(self._batch_engine(inputs).flatten(0, 1), {})
+        self._project(fuse(self._batch_engine(inputs), self.preset).patches.flatten(0, 1), {})
 
     def set_goal(self, goal: Goal | None) -> bool:
         """Replace or clear the goal; the tokens of a new picture are computed now, those of the same one kept.
@@ -176,8 +176,7 @@ class VisionEncoder:
         with stage(stage_ms, "preprocess"):
             inputs = _inputs(self._preprocess, engine, images, names)
         with stage(stage_ms, "encode"):
-            parts = engine(inputs).split([spec.width for spec in self.preset.encoders], dim=-1)
-            return fuse(parts, self.preset).patches.flatten(0, 1)
+            return fuse(engine(inputs), self.preset).patches.flatten(0, 1)
 
     def _with_goal(self, tokens: Tensor, goal: Tensor | None) -> tuple[Tensor, ...]:
         """The goal's rows, or as many zeros, after those of the cameras."""

@@ -111,14 +111,12 @@ def _start(job: Job, *, read_only: bool) -> Any:
 
 def _reference(job: Job) -> Started:
     """Timm's models in float32, both images in turn, as the policy's public code runs them at every tick."""
-    import torch
-
     from omnivla_vision.bench.timm_models import TimmPair
     from omnivla_vision.images.preprocess import Preprocessor
 
     preset = job_preset(job)
     pair, preprocess, frames = TimmPair(preset), Preprocessor(preset), _frames()
-    return lambda: torch.cat([pair(*preprocess([frame])) for frame in frames]), {}
+    return lambda: [pair(*preprocess([frame])) for frame in frames], {}
 
 
 def _roof(job: Job) -> Started:

@@ -33,14 +33,14 @@ class TimmPair:
             model.to(device, dtype)
         return self
 
-    def __call__(self, *stacks: Tensor) -> Tensor:
-        """One stack per input size -> [B, tokens_per_image, width]."""
+    def __call__(self, *stacks: Tensor) -> tuple[Tensor, ...]:
+        """One stack per input size -> [B, patches, width] of each encoder."""
         features = []
         with torch.inference_mode():
             for stack, inputs in zip(stacks, self._preset.inputs, strict=True):
                 for image, spec in zip(stack.split(3, dim=1), inputs.encoders, strict=True):
                     features.append(_features(self._models[spec.name], image, spec.block))
-        return torch.cat(features, dim=-1)
+        return tuple(features)
 
 
 def _features(model: Any, image: Tensor, block: int) -> Tensor:

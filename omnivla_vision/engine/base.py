@@ -92,8 +92,8 @@ class Engine(Protocol):
     entry: Entry
     notice: str
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Encode one [B, C, S, S] tensor per input size -> float32 [B, tokens_per_image, width], on the CPU.
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Encode one [B, C, S, S] tensor per input size -> one float32 [B, rows, width] per encoder, on the CPU.
 
         Raises:
             EngineInputError: not the tensors that the engine was built for.

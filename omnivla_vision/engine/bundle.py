@@ -19,8 +19,8 @@ from typing import Any
 
 from omnivla_vision.engine.base import EngineError
 
-# 2: the reference's channels and bfloat16's loss lie beside its tokens.
-FORMAT = 2
+# 2: the reference's channels and bfloat16's loss lie beside its tokens. 3: its tokens are kept by encoder.
+FORMAT = 3
 MANIFEST = "manifest.json"
 MANIFEST_SUM = "manifest.sha256"
 CHUNK = 1 << 20

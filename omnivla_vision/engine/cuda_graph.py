@@ -11,9 +11,9 @@ WARM_UP_CALLS = 3
 
 
 class CudaGraph:
-    """Calls `function` on tensors of the shapes and dtypes of `inputs`. The result is overwritten by the next call."""
+    """Calls `function` on tensors of the shapes and dtypes of `inputs`. The next call overwrites the results."""
 
-    def __init__(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...]) -> None:
         self._inputs = inputs
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -23,10 +23,10 @@ class CudaGraph:
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(), torch.cuda.graph(self._graph):
-            self._output = function(*inputs)
+            self._outputs = function(*inputs)
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         for mine, given in zip(self._inputs, inputs, strict=True):
             mine.copy_(given, non_blocking=True)
         self._graph.replay()
-        return self._output
+        return self._outputs

@@ -42,17 +42,18 @@ class EagerEngine:
         self.entry: Entry = self._spec.entry
         self._device = stream.device
         self._graph = Graph(backbone, self._spec, stream.dtype).to(self._device).eval()
-        self._run: Callable[..., Tensor] = self._graph
+        self._run: Callable[..., tuple[Tensor, ...]] = self._graph
         # The reference stays as plain as it can be.
         self.fixed_images = self._device.type == "cuda" and self.precision != "float32"
         if self.fixed_images:
             self._run = CudaGraph(self._graph, example_inputs(self._spec, "cuda"))
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if self.fixed_images:
             self._spec.check(inputs)
         with torch.inference_mode():
-            return self._run(*(tensor.to(self._device) for tensor in inputs)).cpu()
+            features = self._run(*(tensor.to(self._device) for tensor in inputs))
+            return tuple(tensor.cpu() for tensor in features)
 
 
 def missing(precision: str) -> str:

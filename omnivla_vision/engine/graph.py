@@ -10,8 +10,8 @@ from omnivla_vision.engine.mixed import mixed
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.presets import InputStack
 
-# Raise it when the numbers that a graph computes change: bundles of older graphs are then not found any more.
-GRAPH_VERSION = 2
+# Raise it when what a graph computes, or how it gives it, changes: bundles of older graphs are then not found any more.
+GRAPH_VERSION = 3
 
 
 class Normalize(nn.Module):
@@ -32,9 +32,9 @@ class Normalize(nn.Module):
 
 
 class Graph(nn.Module):
-    """Input tensors as `spec.entry` says -> float32 [B, tokens_per_image, width].
+    """Input tensors as `spec.entry` says -> float32 [B, rows, width] of each encoder.
 
-    `dtype` is what the activations are computed in; the normalization before and the tokens after are float32.
+    `dtype` is what the activations are computed in; the normalization before and the features after are float32.
     """
 
     def __init__(self, backbone: Backbone, spec: EngineSpec, dtype: torch.dtype) -> None:
@@ -45,9 +45,9 @@ class Graph(nn.Module):
         )
         self.dtype = dtype
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         stacks = [entry(tensor).to(self.dtype) for entry, tensor in zip(self.entry, inputs, strict=True)]
-        return self.backbone(*stacks).float()
+        return tuple(features.float() for features in self.backbone(*stacks))
 
 
 def typed_graph(backbone: Backbone, spec: EngineSpec, *, spelled_attention: bool = False) -> Graph:

@@ -45,11 +45,10 @@ class InductorEngine:
             model = inductor.aoti_load_package(str(package))
         self._model: Any = CudaGraph(model, example_inputs(spec, "cuda")) if torch.cuda.is_available() else model
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         self._spec.check(inputs)
         with torch.inference_mode():
-            tokens: Tensor = self._model(*inputs)
-            return tokens.cpu()
+            return tuple(tensor.cpu() for tensor in self._model(*inputs))
 
 
 def missing(precision: str) -> str:

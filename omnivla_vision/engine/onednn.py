@@ -43,10 +43,11 @@ class OneDnnEngine:
         self._spec = spec
         self._graph = Graph(backbone, spec, stream_dtype(spec.precision))
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         self._spec.check(inputs)
         with torch.inference_mode():
-            return self._graph(*inputs)
+            features: tuple[Tensor, ...] = self._graph(*inputs)
+            return features
 
 
 def stream_dtype(precision: str) -> torch.dtype:

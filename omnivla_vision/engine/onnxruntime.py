@@ -47,10 +47,10 @@ class OnnxRuntimeEngine:
         self.entry: Entry = spec.entry
         self._spec = spec
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         self._spec.check(inputs)
         feeds = {name: tensor.numpy() for name, tensor in zip(self._names, inputs, strict=True)}
-        return torch.from_numpy(self._session.run(None, feeds)[0])
+        return tuple(map(torch.from_numpy, self._session.run(None, feeds)))
 
 
 def missing(precision: str) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from omnivla_vision.engine.base import Engine, EngineError, EngineSpec
 from omnivla_vision.engine.limits import limits
 from omnivla_vision.engine.parity_images import batches
-from omnivla_vision.engine.reference import Reference
+from omnivla_vision.engine.reference import Array, Reference
 from omnivla_vision.tokens.difference import Difference, Limits
+
+# An engine, or its like.
+Run = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +71,15 @@ def check(
     Raises:
         ParityError: an encoder is outside.
     """
-    tokens = torch.cat([engine(batch) for batch in batches(spec, images)])[: len(images)]
-    results = judge(reference.compare(tokens.numpy(), images), spec.precision, reference)
+    results = judge(reference.compare(features(engine, spec, images), images), spec.precision, reference)
     require(results, f"{engine.name} in {spec.precision}", tolerance)
     return results
+
+
+def features(run: Run, spec: EngineSpec, images: Sequence[int]) -> list[Array]:
+    """What an engine for `spec`, or its like, makes of the fixed images: [images, rows, width] of each encoder."""
+    found = [run(batch) for batch in batches(spec, tuple(images))]
+    return [torch.cat(parts)[: len(images)].numpy() for parts in zip(*found, strict=True)]
 
 
 def require(results: tuple[Judged, ...], what: str, tolerance: float) -> None:

@@ -35,7 +35,7 @@ class TensorRtError(EngineFailedError):
 
 
 class EncoderGraph(nn.Module):
-    """One encoder of a graph: its input tensor -> float32 [B, tokens_per_image, encoder's width].
+    """One encoder of a graph: its input tensor -> float32 [B, rows, width].
 
     The encoders become engines one after the other, because a build holds several copies of the weights in memory.
     """
@@ -74,7 +74,7 @@ def typing_options(precision: str) -> dict[str, bool]:
 
 
 class TensorRtEngine:
-    """The encoders' engines in one CUDA graph, writing into one pre-allocated output."""
+    """The encoders' engines in one CUDA graph, each writing into its pre-allocated output."""
 
     name = NAME
     notice = ""
@@ -87,14 +87,14 @@ class TensorRtEngine:
         stacks = [index for index, stack in enumerate(spec.preset.inputs) for _ in stack.encoders]
         engines = [_execution(folder / f"{encoder.name}.engine") for encoder in spec.preset.encoders]
 
-        def run(*tensors: Tensor) -> Tensor:
-            return torch.cat([engine(tensors[stack]) for engine, stack in zip(engines, stacks, strict=True)], dim=-1)
+        def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return tuple(engine(tensors[stack]) for engine, stack in zip(engines, stacks, strict=True))
 
         self._run = CudaGraph(run, inputs)
 
-    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         self._spec.check(inputs)
-        return self._run(*inputs).cpu()
+        return tuple(tensor.cpu() for tensor in self._run(*inputs))
 
 
 def missing(precision: str) -> str:

@@ -1,4 +1,4 @@
-"""The encoders of a preset as one network: channels split, features put side by side."""
+"""The encoders of a preset as one network: channels split, each encoder given its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Backbone(nn.Module):
         self.preset = preset.network
         self.encoders = nn.ModuleDict({spec.name: VisionTransformer(spec) for spec in preset.encoders})
 
-    def forward(self, *stacks: Tensor) -> Tensor:
+    def forward(self, *stacks: Tensor) -> tuple[Tensor, ...]:
         """Encode a batch of images.
 
         Args:
@@ -25,13 +25,13 @@ class Backbone(nn.Module):
                 three channels, in the preset's order.
 
         Returns:
-            [B, tokens_per_image, width] patch features, the encoders' segments in the preset's order.
+            [B, rows, width] features of each encoder, in the preset's order; `features.fuse` puts them side by side.
         """
         features = []
         for stack, inputs in zip(stacks, self.preset.inputs, strict=True):
             for image, spec in zip(stack.split(3, dim=1), inputs.encoders, strict=True):
                 features.append(self.encoders[spec.name](image))
-        return torch.cat(features, dim=-1)
+        return tuple(features)
 
 
 def backbone_shell(preset: Preset) -> Backbone:

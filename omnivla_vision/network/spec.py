@@ -46,7 +46,7 @@ class EncoderSpec:
         pre_norm: a LayerNorm before the first block, and no bias in the patch embedding (CLIP).
         skipped_blocks: blocks at the end that are not run; 1 in the whole OpenVLA family.
         final_norm: whether the LayerNorm after the last block is applied; only where no block is skipped.
-        class_output: whether the class token is given beside the patches.
+        class_output: whether the class token is given too, in front of the patches.
         rope_temperature: the base of the periods by which queries and keys of the patches are rotated (DINOv3), which
             takes the place of position embeddings; None for these.
         mean, std: normalization of RGB in 0..1.
@@ -88,8 +88,13 @@ class EncoderSpec:
 
     @property
     def prefix_tokens(self) -> int:
-        """Class and register tokens, which the output drops."""
+        """Class and register tokens: all that the blocks see before the patches."""
         return int(self.class_token) + self.register_tokens
+
+    @property
+    def rows(self) -> int:
+        """What it gives of an image: patches, and before them the class token if `class_output`."""
+        return int(self.class_output) + self.grid.tokens
 
     @property
     def architecture(self) -> str:

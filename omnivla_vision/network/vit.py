@@ -137,9 +137,11 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps) if spec.final_norm else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, 3, S, S] normalized image -> [B, grid * grid, width] patch features."""
+        """[B, 3, S, S] normalized image -> [B, spec.rows, width] features: class token if given, then the patches."""
         x = self.norm_pre(self._embed(self.patch_embed(image)))
-        return self.norm(self.blocks(x))[:, self.spec.prefix_tokens :]
+        x = self.norm(self.blocks(x))
+        patches = x[:, self.spec.prefix_tokens :]
+        return torch.cat([x[:, :1], patches], dim=1) if self.spec.class_output else patches
 
     def _embed(self, patches: Tensor) -> Tensor:
         """Put the class and register tokens in front, and add positions to everything, to the patches or to nothing."""

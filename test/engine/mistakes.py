@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from torch import Tensor
+import numpy as np
 
+from omnivla_vision.engine.reference import Array
 from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.realistic_weights import NO_ODDITIES, REALISTIC, Oddities
 from omnivla_vision.network.spec import EncoderSpec, Preset, Resize
@@ -35,13 +36,13 @@ class Mistake:
     Attributes:
         name: in words.
         network: makes the wrong network of a copy of the right one; its preset says what it is fed.
-        tokens: makes wrong tokens, [images, tokens_per_image, width], of the network's.
+        tokens: makes wrong tokens of the network's, [images, rows, width] of each encoder.
         encoders: which encoders it concerns.
     """
 
     name: str
     network: Callable[[Backbone], Backbone] = lambda backbone: backbone
-    tokens: Callable[[Tensor, Preset], Tensor] = lambda tokens, preset: tokens
+    tokens: Callable[[list[Array], Preset], list[Array]] = lambda tokens, preset: tokens
     encoders: tuple[str, ...] = ("dinov2", "siglip")
 
 
@@ -110,20 +111,19 @@ def drop_registers(count: int) -> Callable[[Backbone], Backbone]:
     return _each(change)
 
 
-def _column_order(tokens: Tensor, preset: Preset) -> Tensor:
-    square = tokens.unflatten(1, preset.grid)
-    return square.transpose(1, 2).flatten(1, 2)
+def _column_order(tokens: list[Array], preset: Preset) -> list[Array]:
+    shapes = [(len(part), *preset.grid, part.shape[-1]) for part in tokens]
+    return [part.reshape(shape).swapaxes(1, 2).reshape(part.shape) for part, shape in zip(tokens, shapes, strict=True)]
 
 
-def scale_channels(factor: float) -> Callable[[Tensor, Preset], Tensor]:
+def scale_channels(factor: float) -> Callable[[list[Array], Preset], list[Array]]:
     """One group of each encoder's channels."""
 
-    def change(tokens: Tensor, preset: Preset) -> Tensor:
-        tokens, first = tokens.clone(), 0
-        for spec in preset.encoders:
-            tokens[..., first : first + SCALED_CHANNELS] *= factor
-            first += spec.width
-        return tokens
+    def change(tokens: list[Array], _: Preset) -> list[Array]:
+        factors = [np.ones(part.shape[-1], np.float32) for part in tokens]
+        for each in factors:
+            each[:SCALED_CHANNELS] = factor
+        return [part * each for part, each in zip(tokens, factors, strict=True)]
 
     return change
 
@@ -132,7 +132,7 @@ MISTAKES = (
     Mistake(name="bilinear resize", network=_fed(_bilinear)),
     Mistake(name="normalizations swapped", network=_fed(_swapped)),
     Mistake(name="BGR", network=_each(_bgr)),
-    Mistake(name="another image's tokens", tokens=lambda tokens, _: tokens.roll(1, 0)),
+    Mistake(name="another image's tokens", tokens=lambda tokens, _: [np.roll(part, 1, 0) for part in tokens]),
     Mistake(name="patches in column order", tokens=_column_order),
     Mistake(name="a block with another's weights", network=_each(_another_blocks_weights)),
     Mistake(name="a block left out", network=_each(_skip_a_block)),

@@ -28,10 +28,11 @@ def graph_in(backbone: Backbone, precision: str, *, spelled: bool = False) -> Gr
     return typed_graph(fold(backbone), spec, spelled_attention=spelled)
 
 
-def run(graph: Graph, images: tuple[int, ...] = (0,)) -> torch.Tensor:
+def run(graph: Graph) -> torch.Tensor:
     spec = EngineSpec(preset=graph.backbone.preset, precision="mixed")
     with torch.no_grad():
-        return torch.cat([graph(*batch) for batch in batches(spec, images)])
+        (batch,) = batches(spec, (0,))
+        return torch.cat(graph(*batch), dim=-1)
 
 
 class Dtypes(TorchDispatchMode):

@@ -98,8 +98,8 @@ def test_tokens_equal_timms(timm: ModuleType, name: str, tmp_path: Path) -> None
         del model
     checkpoint = load_checkpoint("+".join(map(str, files)), preset=preset, dtype=torch.float32)
     tokens = checkpoint.backbone()(*stacks)
-    assert tokens.shape == (1, preset.tokens_per_image, preset.width)
-    for ours, theirs in zip(tokens.split([s.width for s in preset.encoders], dim=-1), segments, strict=True):
+    for ours, theirs in zip(tokens, segments, strict=True):
+        assert ours.shape == theirs.shape
         assert theirs.abs().mean() > 0.05  # the features carry something
         assert ((ours - theirs).abs().max() / theirs.abs().max()).item() <= MAX_RELATIVE_ERROR
     for file in files:
@@ -127,5 +127,5 @@ def test_the_comparison_sees_a_wrong_number_in_the_table(
     image = torch.randn(1, 3, spec.image_size, spec.image_size, generator=torch.Generator().manual_seed(9))
     reference = timm_tokens(model, spec, image)
     wrong = Preset(name="wrong", encoders=(replace(spec, **change),))
-    tokens = load_checkpoint(tmp_path / "0.safetensors", preset=wrong).backbone()(image)
+    (tokens,) = load_checkpoint(tmp_path / "0.safetensors", preset=wrong).backbone()(image)
     assert ((tokens - reference).abs().max() / reference.abs().max()).item() > 10 * MAX_RELATIVE_ERROR
