@@ -16,11 +16,12 @@ from omnivla_vision.engine.base import Engine
 from omnivla_vision.errors import VisionError
 from omnivla_vision.goal import EncodedGoal, Goal, KnownGoal
 from omnivla_vision.images.preprocess import Preprocessor
-from omnivla_vision.network.features import fuse
+from omnivla_vision.network.features import Features, fuse
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.spec import Preset
 from omnivla_vision.network.views import WHOLE
-from omnivla_vision.tokens.layout import GOAL, image_names, token_layout
+from omnivla_vision.tokens.layout import GOAL, image_names
+from omnivla_vision.tokens.preset_layout import token_layout
 from omnivla_vision.tokens.provenance import Provenance
 from omnivla_vision.tokens.token_set import TokenSet
 
@@ -50,6 +51,7 @@ class VisionEncoder:
 
     Raises:
         ViewError: a region or a mask of the preset is for no image, or leaves nothing of one.
+        PoolingError, NoClassTokenError, ProjectedOutputError: an output of the preset cannot be made.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class VisionEncoder:
         black = np.zeros((size, size, 3), np.uint8)
         whole = Preprocessor(replace(self.preset, views=WHOLE))  # a mask fits its camera's images only
         inputs = _inputs(whole, self._batch_engine, [black] * len(self.cameras), self.cameras)
-        self._project(fuse(self._batch_engine(inputs), self.preset).patches.flatten(0, 1), {})
+        self._pool(fuse(self._batch_engine(inputs), self.preset), {})
 
     def set_goal(self, goal: Goal | None) -> bool:
         """Replace or clear the goal; the tokens of a new picture are computed now, those of the same one kept.
@@ -127,13 +129,16 @@ class VisionEncoder:
                 "found a goal image; expected none: this encoder was made for the cameras "
                 f"{', '.join(self.cameras)} alone; make one with takes_goal=True"
             )
-        fused = self._encode(self._engine, [goal.rgb], (GOAL,), {})
+        features = self._encode(self._engine, [goal.rgb], (GOAL,), {})
         self.goal_encodes += 1
-        return self.recall_goal(goal, fused)
+        return self.recall_goal(goal, features.patches.flatten(0, 1), features.class_tokens)
 
-    def recall_goal(self, goal: KnownGoal, fused: Tensor) -> EncodedGoal:
-        """The goal again whose tokens before the projector were kept, without running the network."""
-        return EncodedGoal(goal=goal, fused=fused, tokens=self._project(fused, {}))
+    def recall_goal(self, goal: KnownGoal, fused: Tensor, class_tokens: Tensor | None = None) -> EncodedGoal:
+        """The goal again whose features were kept, an `EncodedGoal`'s `fused` and `class_tokens`, without running the
+        network.
+        """
+        features = Features(patches=fused.unsqueeze(0), class_tokens=class_tokens, grid=self.preset.grid)
+        return EncodedGoal(goal=goal, fused=fused, class_tokens=class_tokens, outputs=self._pool(features, {}))
 
     def use_goal(self, goal: EncodedGoal | None) -> None:
         """Put a goal in force that this encoder encoded, or none."""
@@ -157,12 +162,13 @@ class VisionEncoder:
                 f"found {len(frames)} image(s); expected {len(self.cameras)}, one for each of {', '.join(self.cameras)}"
             )
         stage_ms = {} if stage_ms is None else stage_ms
-        fused = self._encode(self._batch_engine, frames, self.cameras, stage_ms)
-        projected = self._project(fused, stage_ms)
+        features = self._encode(self._batch_engine, frames, self.cameras, stage_ms)
         goal = self._goal
         return TokenSet(
-            blocks=self._with_goal(projected, None if goal is None else goal.tokens),
-            fused_blocks=self._with_goal(fused, None if goal is None else goal.fused),
+            outputs=self._outputs(self._pool(features, stage_ms), goal),
+            fused_blocks=self._with_goal(
+                features.patches.flatten(0, 1), self.preset.tokens_per_image, None if goal is None else goal.fused
+            ),
             layout=self.layout,
             goal=None if goal is None else goal.goal,
             provenance=self.provenance,
@@ -171,25 +177,41 @@ class VisionEncoder:
 
     def _encode(
         self, engine: Engine, images: Sequence[Image], names: Sequence[str], stage_ms: dict[str, float]
-    ) -> Tensor:
-        """[len(images) * tokens_per_image, fused width]."""
+    ) -> Features:
         with stage(stage_ms, "preprocess"):
             inputs = _inputs(self._preprocess, engine, images, names)
         with stage(stage_ms, "encode"):
-            return fuse(engine(inputs), self.preset).patches.flatten(0, 1)
+            return fuse(engine(inputs), self.preset)
 
-    def _with_goal(self, tokens: Tensor, goal: Tensor | None) -> tuple[Tensor, ...]:
+    def _pool(self, features: Features, stage_ms: dict[str, float]) -> tuple[Tensor, ...]:
+        """For each output [images * tokens, width], pooled first and then projected."""
+        poolings = [output.pooling for output in self.preset.outputs]
+        if any(pooling.kind != "none" for pooling in poolings):
+            with stage(stage_ms, "pool"):
+                pooled = [features.pool(pooling).flatten(0, 1) for pooling in poolings]
+        else:
+            pooled = [features.patches.flatten(0, 1)] * len(poolings)
+        if self._projector is None:
+            return tuple(pooled)
+        with stage(stage_ms, "project"), torch.inference_mode():
+            return tuple(self._projector(tokens) for tokens in pooled)
+
+    def _outputs(self, present: Sequence[Tensor], goal: EncodedGoal | None) -> tuple[tuple[Tensor, ...], ...]:
+        """The blocks of every output: whose rows it has, in their order."""
+        goals: Sequence[Tensor | None] = [None] * len(present) if goal is None else goal.outputs
+        return tuple(
+            (tokens[:0],) if output.images == "past" else self._with_goal(tokens, layout.tokens_per_image, goal_tokens)
+            for output, layout, tokens, goal_tokens in zip(
+                self.preset.outputs, self.layout.outputs, present, goals, strict=True
+            )
+        )
+
+    def _with_goal(self, tokens: Tensor, goal_rows: int, goal: Tensor | None) -> tuple[Tensor, ...]:
         """The goal's rows, or as many zeros, after those of the cameras."""
         if not self.takes_goal:
             return (tokens,)
-        zeros = tokens.new_zeros(1, tokens.shape[1]).expand(self.layout.tokens_per_image, -1)
+        zeros = tokens.new_zeros(1, tokens.shape[1]).expand(goal_rows, -1)
         return (tokens, zeros if goal is None else goal)
-
-    def _project(self, fused: Tensor, stage_ms: dict[str, float]) -> Tensor:
-        if self._projector is None:
-            return fused
-        with stage(stage_ms, "project"), torch.inference_mode():
-            return self._projector(fused)
 
 
 def _inputs(

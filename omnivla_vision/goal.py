@@ -45,11 +45,18 @@ class Goal(KnownGoal):
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedGoal:
-    """A goal with its tokens, [tokens_per_image, width], and these before the projector."""
+    """A goal with its tokens.
+
+    Attributes:
+        fused: every patch, [patches, width], before pooling and projector.
+        class_tokens: [1, 1, widths of the encoders that give theirs]; None if none does.
+        outputs: [tokens, width] for each of the encoder's outputs.
+    """
 
     goal: KnownGoal
     fused: Tensor
-    tokens: Tensor
+    class_tokens: Tensor | None
+    outputs: tuple[Tensor, ...]
 
 
 def content_id(rgb: Image) -> str:

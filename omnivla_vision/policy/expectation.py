@@ -14,7 +14,8 @@ from omnivla_vision.network.preprocessing_id import preprocessing_id
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.spec import Preset
 from omnivla_vision.policy.errors import RandomWeightsError
-from omnivla_vision.tokens.layout import FUSED, PROJECTED, TokenLayout, check_space, token_layout
+from omnivla_vision.tokens.layout import FUSED, PROJECTED, TokenLayout, check_space
+from omnivla_vision.tokens.preset_layout import token_layout
 from omnivla_vision.weights import CHECKPOINT, RANDOM, Weights, open_weights
 
 # Enough to tell two models apart.

@@ -144,7 +144,7 @@ class ExactReplay:
 
     def _hand_out(self, index: int, step: Step, tokens: TokenSet) -> None:
         assert step.frame is not None
-        values = tokens.tokens.numpy()
+        values = tokens.fused.numpy()  # every patch, whatever the outputs pool: measures of presets compare
         count = self._encoder.preset.tokens_per_image
         frame = EncodedFrame(
             index=index,
@@ -152,6 +152,7 @@ class ExactReplay:
             time_ns=step.record.time_ns,
             current=values[:count],
             goal=None if tokens.goal is None else values[count:],
+            grid=self._encoder.preset.grid,
             goal_id="" if tokens.goal is None else tokens.goal.id,
             stage_ms=tokens.stage_ms,
         )

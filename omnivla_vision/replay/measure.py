@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.replay.sampling import EvenlySpaced
 from omnivla_vision.tokens.channels import Channels, Doubles
 from omnivla_vision.tokens.difference import cosine
@@ -27,8 +28,9 @@ class EncodedFrame:
         index: counts the camera's messages that were played, from 0.
         stamp_ns: the header's stamp.
         time_ns: when it was recorded.
-        current: [tokens_per_image, width], float32 or the format in which it travelled.
+        current: [grid.tokens, width], float32 or the format in which it travelled.
         goal: the same for the goal, or None without one.
+        grid: what the rows of both are.
         goal_id: the goal's identity; empty without one.
         stage_ms: milliseconds of each stage.
     """
@@ -38,6 +40,7 @@ class EncodedFrame:
     time_ns: int
     current: Features
     goal: Features | None
+    grid: Grid
     goal_id: str
     stage_ms: Mapping[str, float]
 
@@ -59,9 +62,16 @@ class Segment:
 
 
 def segments(names: Sequence[str], widths: Sequence[int]) -> tuple[Segment, ...]:
-    """The encoders' columns, side by side in this order."""
+    """The encoders' columns, side by side in this order.
+
+    Where a pixel shuffle puts several patches into a token, the second of an encoder's is called `siglip 2`.
+    """
     ends = np.cumsum(widths).tolist()
-    return tuple(Segment(name, slice(end - width, end)) for name, width, end in zip(names, widths, ends, strict=True))
+    numbers = [list(names[: place + 1]).count(name) for place, name in enumerate(names)]
+    return tuple(
+        Segment(name if number == 1 else f"{name} {number}", slice(end - width, end))
+        for name, number, width, end in zip(names, numbers, widths, ends, strict=True)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +97,7 @@ class Picture:
     time_ns: int
     current: Features
     goal: Features | None
+    grid: Grid
 
 
 class Measurements:
@@ -137,7 +148,8 @@ class Measurements:
             first = self._segments[0].columns
             goal = None if frame.goal is None else frame.goal[:, first].astype(np.float16)
             current = frame.current[:, first].astype(np.float16)
-            self.pictures.add(frame.index, Picture(time_ns=frame.time_ns, current=current, goal=goal))
+            picture = Picture(time_ns=frame.time_ns, current=current, goal=goal, grid=frame.grid)
+            self.pictures.add(frame.index, picture)
 
 
 def mean_norm(tokens: Features) -> float:

@@ -119,7 +119,7 @@ def run_exact(options: Options, encoder: VisionEncoder) -> int:
     builder = BaselineBuilder(columns, then=then)
     if not options.no_tokens:
         # tokens.mcap holds float16; the images come on top.
-        token_bytes = 2 * encoder.layout.rows * encoder.layout.width
+        token_bytes = 2 * encoder.layout.elements
         make_folder(options.out, (selection.frames or 1) * token_bytes)
     with ExitStack() as stack:
         token_bag = options.token_bag(stack)

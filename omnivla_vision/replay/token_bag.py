@@ -23,7 +23,7 @@ from omnivla_vision.tokens.fields import constant_fields
 from omnivla_vision.tokens.packing import pack
 from omnivla_vision.tokens.token_set import TokenSet
 
-TOKENS_TYPE = "omnivla_vision/msg/VisualTokens"
+TOKENS_TYPE, OUTPUT_TYPE = "omnivla_vision/msg/VisualTokens", "omnivla_vision/msg/TokenOutput"
 TOKENS_TOPIC = "/vision_node/tokens"
 
 
@@ -78,8 +78,9 @@ class TokenBag:
         self.write_serialized_tokens(bytes(self._types.serialize_cdr(message, TOKENS_TYPE)), time_ns=time_ns)
 
     def _message(self, tokens: TokenSet, stamp_ns: int, frame_id: str, sequence: int) -> Any:
-        types, packed = self._types.types, pack(tokens.blocks, "float16")
-        constant = constant_fields(tokens.layout, tokens.provenance)
+        types, packed = self._types.types, pack(tokens.blocks, "float16", tokens.layout.shape)
+        constant = _arrays(constant_fields(tokens.layout, tokens.provenance))
+        constant["outputs"] = [types[OUTPUT_TYPE](**_arrays(output)) for output in constant["outputs"]]
         time, header = types["builtin_interfaces/msg/Time"], types["std_msgs/msg/Header"]
         return types[TOKENS_TYPE](
             header=header(stamp=time(*divmod(stamp_ns, 10**9)), frame_id=frame_id),
@@ -96,7 +97,7 @@ class TokenBag:
             goal_stamp=time(*divmod(0 if tokens.goal is None else tokens.goal.stamp_ns, 10**9)),
             stage_names=list(tokens.stage_ms),
             stage_ms=np.array(list(tokens.stage_ms.values()), np.float32),
-            **constant | {"segment_widths": np.array(constant["segment_widths"], np.uint32)},
+            **constant,
         )
 
     def __enter__(self) -> TokenBag:
@@ -113,9 +114,15 @@ class TokenBag:
                 (self._folder / "bag" / "bag.mcap").replace(self._path)
 
 
+def _arrays(fields: dict[str, Any]) -> dict[str, Any]:
+    """Lists of numbers as rosbags wants them."""
+    return fields | {"segment_widths": np.array(fields["segment_widths"], np.uint32)}
+
+
 def token_types() -> Typestore:
     """The standard message types, ffmpeg_image_transport's, and ours, from its own definition."""
     types = get_typestore(Stores.ROS2_KILTED)
     types.register(get_types_from_msg(VIDEO_PACKET_FIELDS, VIDEO_PACKET))
+    types.register(get_types_from_msg(resource_path("msg/TokenOutput.msg").read_text(), OUTPUT_TYPE))
     types.register(get_types_from_msg(resource_path("msg/VisualTokens.msg").read_text(), TOKENS_TYPE))
     return types

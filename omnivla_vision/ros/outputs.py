@@ -50,8 +50,7 @@ class Outputs:
     @property
     def message_bytes(self) -> int:
         """Size of a token message's tensor with the present parameters."""
-        layout = self._encoder.layout
-        return layout.rows * layout.width * DTYPES[self._settings().output_dtype].bits // 8
+        return self._encoder.layout.elements * DTYPES[self._settings().output_dtype].bits // 8
 
     def restart(self) -> None:
         """The message that comes next is the first since the node was activated."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from std_msgs.msg import Header
 
 from omnivla_vision.encoder import stage
-from omnivla_vision.msg import VisualTokens
+from omnivla_vision.msg import TokenOutput, VisualTokens
 from omnivla_vision.ros.messages import ns_to_stamp
 from omnivla_vision.tokens.fields import constant_fields
 from omnivla_vision.tokens.layout import TokenLayout
@@ -21,7 +21,10 @@ class TokenMessages:
     """
 
     def __init__(self, layout: TokenLayout, provenance: Provenance) -> None:
-        self._message = VisualTokens(**constant_fields(layout, provenance))
+        constant = constant_fields(layout, provenance)
+        self._message = VisualTokens(
+            **constant | {"outputs": [TokenOutput(**output) for output in constant["outputs"]]}
+        )
 
     def fill(self, tokens: TokenSet, *, header: Header, sequence: int, dtype: str) -> VisualTokens:
         """Pack a token set; the header is the camera image's own, unchanged.
@@ -34,7 +37,7 @@ class TokenMessages:
         """
         message = self._message
         with stage(tokens.stage_ms, "pack"):
-            packed = pack(tokens.blocks, dtype)
+            packed = pack(tokens.blocks, dtype, tokens.layout.shape)
         message.header = header
         message.sequence = sequence
         message.dtype_code = packed.dtype_code

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omnivla_vision.errors import VisionError
 from omnivla_vision.network.grid import Grid
-from omnivla_vision.network.spec import Preset
+from omnivla_vision.network.outputs import Pooling
 from omnivla_vision.network.views import CAMERA_NAME
 
 FUSED, PROJECTED = "fused", "projected"
@@ -52,17 +52,19 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenLayout:
-    """Rows: `tokens_per_image` for each of `image_names`, in the grid's order. Columns: the segments.
+class OutputLayout:
+    """One output. Rows: the grid's tokens for each of `image_names`, in the grid's order. Columns: the segments."""
 
-    `space` is "fused" (the encoders' features side by side) or "projected" (behind the checkpoint's projector).
-    """
-
+    name: str
+    pooling: Pooling
     image_names: tuple[str, ...]
-    tokens_per_image: int
     grid: Grid
-    space: str
     segments: tuple[Segment, ...]
+
+    @property
+    def tokens_per_image(self) -> int:
+        """Tokens of one image."""
+        return self.grid.tokens
 
     @property
     def rows(self) -> int:
@@ -74,17 +76,61 @@ class TokenLayout:
         """Features of a token."""
         return sum(segment.width for segment in self.segments)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Images, tokens of each, features of each."""
+        return len(self.image_names), self.tokens_per_image, self.width
 
-def token_layout(preset: Preset, image_names: tuple[str, ...], projected_width: int | None) -> TokenLayout:
-    """The layout of a preset's tokens; projected to `projected_width` features, unless it is None."""
-    if projected_width is None:
-        space, segments = FUSED, tuple(Segment(spec.name, spec.width) for spec in preset.encoders)
-    else:
-        space, segments = PROJECTED, (Segment("projector", projected_width),)
-    return TokenLayout(
-        image_names=image_names,
-        tokens_per_image=preset.tokens_per_image,
-        grid=preset.grid,
-        space=space,
-        segments=segments,
-    )
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLayout:
+    """The outputs, one after another; most presets have one, and what is said here of images, rows and columns is said
+    of the first.
+
+    `space` is "fused" (the encoders' features side by side) or "projected" (behind the checkpoint's projector).
+    """
+
+    outputs: tuple[OutputLayout, ...]
+    space: str
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """Whose rows the first output has."""
+        return self.outputs[0].image_names
+
+    @property
+    def tokens_per_image(self) -> int:
+        """Of the first output."""
+        return self.outputs[0].tokens_per_image
+
+    @property
+    def grid(self) -> Grid:
+        """Of the first output's tokens."""
+        return self.outputs[0].grid
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Of the first output."""
+        return self.outputs[0].segments
+
+    @property
+    def rows(self) -> int:
+        """Tokens of all images, of the first output."""
+        return self.outputs[0].rows
+
+    @property
+    def width(self) -> int:
+        """Features of the first output's tokens."""
+        return self.outputs[0].width
+
+    @property
+    def elements(self) -> int:
+        """Numbers in all outputs together."""
+        return sum(output.rows * output.width for output in self.outputs)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all outputs in one tensor: [rows, width] where their tokens are equally wide, else [elements]."""
+        if len({output.width for output in self.outputs}) > 1:
+            return (self.elements,)
+        return (sum(output.rows for output in self.outputs), self.width)

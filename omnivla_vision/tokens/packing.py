@@ -103,25 +103,38 @@ def get_dtype(name: str) -> TokenDtype:
         raise UnknownDtypeError(f"unknown token dtype {name!r}; expected one of {', '.join(DTYPES)}") from None
 
 
-def pack(tokens: NDArray[np.floating] | torch.Tensor | Sequence[torch.Tensor], dtype: str = "float16") -> PackedTokens:
+def pack(
+    tokens: NDArray[np.floating] | torch.Tensor | Sequence[torch.Tensor],
+    dtype: str = "float16",
+    shape: tuple[int, ...] | None = None,
+) -> PackedTokens:
     """Round tokens to `dtype` (to nearest, ties to even) and describe them.
 
     Args:
         tokens: a floating numpy array or torch tensor of any shape, on any device; or several tensors that follow one
             another on their first axis, such as `TokenSet.blocks`.
         dtype: "float16", "bfloat16" or "float32".
+        shape: what they are described as together, such as `TokenLayout.shape`; None: as they are, or follow one
+            another.
 
     Raises:
         UnknownDtypeError: `dtype` is not one of those.
-        TokenSizeError: several tensors, or none, that do not follow one another.
+        TokenSizeError: several tensors, or none, that do not follow one another; or more or fewer numbers than `shape`
+            has.
         NonFiniteTokensError: NaN or Inf, in `tokens` or after rounding (float16 ends at 65504).
     """
     target = get_dtype(dtype)
     if isinstance(tokens, np.ndarray):
-        shape, (data, bad) = tokens.shape, _round_numpy(tokens, target)
+        shape = tokens.shape if shape is None else shape
+        data, bad = _round_numpy(tokens, target)
     else:
         blocks = tokens if isinstance(tokens, Sequence) else [tokens]
-        shape, (data, bad) = _joined_shape(blocks), _round_torch(blocks, target)
+        shape = _joined_shape(blocks) if shape is None else shape
+        data, bad = _round_torch(blocks, target)
+    if math.prod(shape) * target.bits != len(data) * 8:
+        raise TokenSizeError(
+            f"found {len(data) * 8 // target.bits} numbers to pack as {list(shape)}; expected {math.prod(shape)}"
+        )
     if bad:
         raise NonFiniteTokensError(
             f"found {bad} NaN or infinite values in tokens of shape {list(shape)} as {dtype}; expected finite "

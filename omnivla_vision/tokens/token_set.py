@@ -14,17 +14,18 @@ from omnivla_vision.tokens.provenance import Provenance
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSet:
-    """Tokens of one frame: those of the cameras' images, then the goal's.
+    """Tokens of one frame, in one or several outputs; in each, those of the cameras' images, then the goal's.
 
     Without a goal its rows are zeros, in projected space too, and `goal` is None.
 
     Attributes:
-        blocks: float32 [rows, layout.width] each, not yet joined: who packs them need not join them first.
-        fused_blocks: the same before the projector; in fused space, `blocks` themselves.
+        outputs: for each of the layout's outputs float32 blocks [rows, width] that follow one another, not yet joined:
+            who packs them need not join them first.
+        fused_blocks: every patch of the cameras' images and of the goal, before pooling and projector, the same way.
         stage_ms: the milliseconds of each stage.
     """
 
-    blocks: tuple[Tensor, ...]
+    outputs: tuple[tuple[Tensor, ...], ...]
     fused_blocks: tuple[Tensor, ...]
     layout: TokenLayout
     goal: KnownGoal | None
@@ -32,11 +33,24 @@ class TokenSet:
     stage_ms: dict[str, float] = field(default_factory=dict)
 
     @property
+    def blocks(self) -> tuple[Tensor, ...]:
+        """Those of all outputs, in the order of a message's data."""
+        return tuple(block for blocks in self.outputs for block in blocks)
+
+    @property
     def tokens(self) -> Tensor:
-        """float32 [layout.rows, layout.width]; joined anew each time."""
-        return torch.cat(self.blocks)
+        """float32 [layout.rows, layout.width], of the first output; joined anew each time."""
+        return torch.cat(self.outputs[0])
+
+    @property
+    def by_name(self) -> dict[str, Tensor]:
+        """Every output's tokens, float32 [images, tokens, width]; joined anew each time."""
+        return {
+            output.name: torch.cat(blocks).view(output.shape)
+            for output, blocks in zip(self.layout.outputs, self.outputs, strict=True)
+        }
 
     @property
     def fused(self) -> Tensor:
-        """float32 [layout.rows, width before the projector]; joined anew each time."""
+        """float32 [images * patches, width before the projector]; joined anew each time."""
         return torch.cat(self.fused_blocks)

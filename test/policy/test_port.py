@@ -142,7 +142,8 @@ def test_another_space(checkpoint: Path, message: Any) -> None:
 
 
 def test_other_columns(expected: Expectation, message: Any) -> None:
-    layout = replace(expected.layout, segments=expected.layout.segments[::-1])
+    output = expected.layout.outputs[0]
+    layout = replace(expected.layout, outputs=(replace(output, segments=output.segments[::-1]),))
     with pytest.raises(WrongSpaceError, match=r"found columns \['dinov2', 'siglip'\] of \[384, 768\]"):
         Port(replace(expected, layout=layout)).read(message)
 
@@ -219,16 +220,22 @@ def test_broken_messages(expected: Expectation, message: Any) -> None:
     port.read(message)
 
 
+def assert_said_alike(described: dict[str, Any], message: Any, leaving_out: tuple[str, ...] = ()) -> None:
+    for name, value in described.items():
+        if name not in leaving_out:
+            said = getattr(message, name)
+            assert value == (said.tolist() if isinstance(said, np.ndarray) else said), name
+
+
 def test_files_say_what_a_message_says(
     encoder: VisionEncoder, images: list[NDArray[np.uint8]], message: Any, tmp_path: Path
 ) -> None:
     encoder.set_goal(Goal(rgb=images[1]))
     (tmp_path / "t").write_bytes(token_file(encoder.encode(images[0]), "float16"))
     found = read_token_file(tmp_path / "t")
-    for name, value in vars(found).items():
-        if name not in ("tokens", "dtype"):
-            said = getattr(message, name)
-            assert value == (said.tolist() if isinstance(said, np.ndarray) else said), name
+    assert_said_alike(vars(found), message, leaving_out=("tensors", "dtype", "outputs"))
+    assert len(found.outputs) == len(message.outputs) == 1
+    assert_said_alike(vars(found.outputs[0]), message.outputs[0])
     assert found.dtype == "float16"
     assert found.goal_valid is True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,11 +50,12 @@ def views(replay: Replay) -> list[View]:
                 seconds=(sample.time_ns - replay.selection.bag_start_ns) / 1e9,
                 cosine=next(iter(cosines[index].values()), None),
                 picture=jpeg(picture),
-                components=_components(basis, sample.current),
+                components=_components(basis, sample.current, sample.grid),
             )
         )
     if last.goal is not None and replay.goal_picture is not None:
-        result.append(View(-1, 0.0, None, jpeg(replay.goal_picture), _components(basis, last.goal), is_goal=True))
+        components = _components(basis, last.goal, last.grid)
+        result.append(View(-1, 0.0, None, jpeg(replay.goal_picture), components, is_goal=True))
     return result
 
 
@@ -65,10 +65,9 @@ def jpeg(rgb: Image) -> str:
     return _data_url("jpeg", thumbnail(rgb, width=WIDTH, height=height), [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
-def _components(basis: PcaBasis, features: NDArray[np.floating]) -> str:
+def _components(basis: PcaBasis, features: NDArray[np.floating], grid: Grid) -> str:
     """One pixel per patch: the page enlarges it."""
-    side = math.isqrt(len(features))
-    return _data_url("png", basis.picture(features, grid=Grid(side, side), height=side), [])
+    return _data_url("png", basis.picture(features, grid=grid, height=grid.height), [])
 
 
 def _data_url(kind: str, rgb: Image, options: Sequence[int]) -> str:

@@ -15,6 +15,7 @@ from rclpy.serialization import serialize_message
 from omnivla_vision.errors import VisionError
 from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.msg import VisualTokens
+from omnivla_vision.network.grid import Grid
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE, VIDEO_PACKET
 from omnivla_vision.replay.camera_clock import CameraClock
 from omnivla_vision.replay.decoding import FrameUndecodableError, decode, stamp_ns
@@ -29,7 +30,8 @@ from omnivla_vision.ros.drive.player import Played, Player, SimClock
 from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
 from omnivla_vision.ros.settings import COMPRESSED, RAW
-from omnivla_vision.tokens.packing import unpack
+from omnivla_vision.tokens.layout import GOAL
+from omnivla_vision.tokens.outputs import unpack_outputs
 from omnivla_vision.tokens.provenance import Provenance
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
@@ -229,7 +231,7 @@ class _Session:
     def _measure(self, message: VisualTokens, sent: _Sent, end_to_end_ms: float) -> None:
         if self._measurements is None:
             self._measurements = Measurements(segments(message.segment_names, message.segment_widths))
-        values, count = unpack(message), message.tokens_per_image
+        images = dict(zip(message.image_names, next(iter(unpack_outputs(message).values())), strict=True))
         if message.goal_valid and (self._last is None or message.goal_id != self._last.goal_id):
             self._goals.append(GoalChange(frame=sent.index, id=message.goal_id, source=self._goal_source))
         self._measurements.add(
@@ -237,8 +239,9 @@ class _Session:
                 index=sent.index,
                 stamp_ns=sent.stamp_ns,
                 time_ns=sent.time_ns,
-                current=values[:count],
-                goal=values[-count:] if message.goal_valid else None,
+                current=images[message.image_names[0]],
+                goal=images.get(GOAL) if message.goal_valid else None,
+                grid=Grid(message.grid_height, message.grid_width),
                 goal_id=message.goal_id,
                 stage_ms=dict(zip(message.stage_names, message.stage_ms, strict=True)) | {"end to end": end_to_end_ms},
             )
