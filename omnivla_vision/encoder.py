@@ -1,10 +1,10 @@
-"""The whole pipeline without ROS: images in, fused tokens out, the goal's tokens kept from call to call."""
+"""The whole pipeline without ROS: images in, fused tokens out, the goal's and past frames' kept from call to call."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from omnivla_vision.engine.base import Engine
 from omnivla_vision.errors import VisionError
 from omnivla_vision.goal import EncodedGoal, Goal, KnownGoal
+from omnivla_vision.history import PastFrames
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.features import Features, fuse
 from omnivla_vision.network.projector import Projector
@@ -40,7 +41,8 @@ class VisionEncoder:
 
     Args:
         engine: runs the preset's backbone on one image.
-        preset: what the engine runs, with the normalization in force.
+        preset: what the engine runs, with the normalization in force, and the past frames that are given
+            (`network.with_history`).
         weights: "random" or "checkpoint".
         fingerprint: of the weights.
         backbone_fingerprint: the same without the projector's; None if there is none.
@@ -81,6 +83,12 @@ class VisionEncoder:
             preset,
             names,
             None if projector is None else projector.out_width,
+            preset.history.image_names(cameras),
+        )
+        # Of each output, so many rows of the cameras' images are a frame's.
+        frame_rows = [len(self.cameras) * output.tokens_per_image for output in self.layout.outputs]
+        self._past = PastFrames(
+            preset, [(rows, output.width) for rows, output in zip(frame_rows, self.layout.outputs, strict=True)]
         )
         self.provenance = Provenance(
             preset=preset.name,
@@ -144,14 +152,24 @@ class VisionEncoder:
         """Put a goal in force that this encoder encoded, or none."""
         self._goal = goal
 
-    def encode(self, images: Image | Sequence[Image], stage_ms: dict[str, float] | None = None) -> TokenSet:
-        """Encode one frame of every camera, in one batch, and put the goal's tokens after them.
+    def forget(self) -> None:
+        """Past frames are no longer before those that follow; the goal stays."""
+        self._past.forget()
+
+    def encode(
+        self, images: Image | Sequence[Image], stage_ms: dict[str, float] | None = None, *, stamp_ns: int = 0
+    ) -> TokenSet:
+        """Encode one frame of every camera, in one batch, and put past frames' tokens and the goal's after them.
+
+        A stamp that goes back, and images of another size, make the history start over; a new goal does not.
 
         Args:
             images: uint8 [H, W, 3], one per camera in their order; or one array, for one camera.
             stage_ms: timings of earlier stages, which the returned token set continues.
+            stamp_ns: the frame's; 0 if it has none.
 
         Raises:
+            MissingStampError: no stamp, and past frames are found by theirs.
             NotAnRgbImageError: an image is something else.
             MaskSizeError: an image has another size than its mask.
             ImageCountError: not one image per camera.
@@ -161,17 +179,24 @@ class VisionEncoder:
             raise ImageCountError(
                 f"found {len(frames)} image(s); expected {len(self.cameras)}, one for each of {', '.join(self.cameras)}"
             )
+        self._past.check(stamp_ns)
         stage_ms = {} if stage_ms is None else stage_ms
         features = self._encode(self._batch_engine, frames, self.cameras, stage_ms)
+        pooled = self._pool(features, stage_ms)
+        with stage(stage_ms, "history") if self._past.frames else nullcontext():
+            past = self._past.step(pooled, stamp_ns, [frame.shape for frame in frames])
         goal = self._goal
         return TokenSet(
-            outputs=self._outputs(self._pool(features, stage_ms), goal),
+            outputs=self._outputs(pooled, past.tokens, goal),
             fused_blocks=self._with_goal(
-                features.patches.flatten(0, 1), self.preset.tokens_per_image, None if goal is None else goal.fused
+                (features.patches.flatten(0, 1),), self.preset.tokens_per_image, None if goal is None else goal.fused
             ),
             layout=self.layout,
             goal=None if goal is None else goal.goal,
             provenance=self.provenance,
+            # Of one camera's images each; those of a frame have its stamp.
+            past_stamps_ns=tuple(ns for ns in past.stamps_ns for _ in frames),
+            past_valid=tuple(valid for valid in past.valid for _ in frames),
             stage_ms=stage_ms,
         )
 
@@ -196,22 +221,28 @@ class VisionEncoder:
         with stage(stage_ms, "project"), torch.inference_mode():
             return tuple(self._projector(tokens) for tokens in pooled)
 
-    def _outputs(self, present: Sequence[Tensor], goal: EncodedGoal | None) -> tuple[tuple[Tensor, ...], ...]:
+    def _outputs(
+        self, present: Sequence[Tensor], past: Sequence[Tensor], goal: EncodedGoal | None
+    ) -> tuple[tuple[Tensor, ...], ...]:
         """The blocks of every output: whose rows it has, in their order."""
         goals: Sequence[Tensor | None] = [None] * len(present) if goal is None else goal.outputs
-        return tuple(
-            (tokens[:0],) if output.images == "past" else self._with_goal(tokens, layout.tokens_per_image, goal_tokens)
-            for output, layout, tokens, goal_tokens in zip(
-                self.preset.outputs, self.layout.outputs, present, goals, strict=True
-            )
-        )
+        blocks: list[tuple[Tensor, ...]] = []
+        for output, layout, now, before, goal_tokens in zip(
+            self.preset.outputs, self.layout.outputs, present, past, goals, strict=True
+        ):
+            if output.images == "past":
+                blocks.append((before,))
+            else:
+                tokens = (now, before) if output.images == "all" and len(before) else (now,)
+                blocks.append(self._with_goal(tokens, layout.tokens_per_image, goal_tokens))
+        return tuple(blocks)
 
-    def _with_goal(self, tokens: Tensor, goal_rows: int, goal: Tensor | None) -> tuple[Tensor, ...]:
+    def _with_goal(self, tokens: tuple[Tensor, ...], goal_rows: int, goal: Tensor | None) -> tuple[Tensor, ...]:
         """The goal's rows, or as many zeros, after those of the cameras."""
         if not self.takes_goal:
-            return (tokens,)
-        zeros = tokens.new_zeros(1, tokens.shape[1]).expand(goal_rows, -1)
-        return (tokens, zeros if goal is None else goal)
+            return tokens
+        zeros = tokens[0].new_zeros(1, tokens[0].shape[1]).expand(goal_rows, -1)
+        return (*tokens, zeros if goal is None else goal)
 
 
 def _inputs(

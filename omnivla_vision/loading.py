@@ -14,6 +14,7 @@ from omnivla_vision.engine.select import AUTO, build_engine
 from omnivla_vision.engine.start import start_reference
 from omnivla_vision.engine.store_folder import StoreError, expand_store
 from omnivla_vision.network.projector import Projector
+from omnivla_vision.network.with_history import HistoryOptions, with_history
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, check_space, image_names
 from omnivla_vision.weights import PLAIN, Weights, open_weights
 
@@ -36,6 +37,10 @@ class EncoderOptions:
         region: x,y,width,height in fractions: what of each image is looked at, or NAME=... of some, with semicolons;
             empty for all of it.
         mask: PNG, white where the robot's own body is, or NAME=... of some images, with semicolons; empty for none.
+        history_frames: past frames whose tokens are given, too; -1: as the preset says, none for most.
+        history_spacing: how far apart, see `network.history.get_spacing`; empty: as the preset says, else every frame.
+        history_tolerance: seconds, see `network.history.History`; 0: half of the spacing.
+        history_pool: how past frames are pooled, see `network.with_history`; empty: 2x2, or as the preset says.
         engine: one of `engine.start.ENGINES`, or "auto".
         precision: float32, bfloat16, float16, mixed, int8, or "auto".
         bundle_dir: where engine bundles are kept; empty for the user's cache.
@@ -58,6 +63,10 @@ class EncoderOptions:
     image_path: str = ""
     region: str = ""
     mask: str = ""
+    history_frames: int = -1
+    history_spacing: str = ""
+    history_tolerance: float = 0.0
+    history_pool: str = ""
     engine: str = AUTO
     precision: str = AUTO
     bundle_dir: str = ""
@@ -83,6 +92,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         UnknownSpaceError: `space` is neither fused nor projected.
         UnknownImagePathError: no such image path.
         RegionError, MaskFileError, ViewError: a region or a mask is refused.
+        HistoryError, UnknownPoolingError, PoolingError: the past frames cannot be had like this.
         CheckpointError, UnknownPresetError: the weights are refused.
         EngineError: the engine is refused.
     """
@@ -111,11 +121,13 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
     """An encoder of weights that are open already.
 
     Raises:
+        HistoryError, PoolingError: the past frames cannot be had like this.
         ViewError: a region or a mask is for no image, or leaves nothing of one.
         EngineError: the engine is refused.
     """
     # Now, and not after an engine was built.
-    weights.preset.views.among(image_names(options.cameras, takes_goal=options.takes_goal))
+    preset = with_history(weights.preset, history_options(options))
+    preset.views.among(image_names(options.cameras, takes_goal=options.takes_goal))
     if options.engine == "eager" and options.precision in (AUTO, "float32"):
         # The reference itself: it takes any number of images, and there is nothing to build or to compare it with.
         one: Engine = EagerEngine(weights.load())
@@ -129,7 +141,7 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
             one = many  # goal and cameras computed alike
     return VisionEncoder(
         one,
-        weights.preset,
+        preset,
         weights=weights.kind,
         fingerprint=weights.fingerprint,
         backbone_fingerprint=weights.backbone_fingerprint,
@@ -137,6 +149,16 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
         takes_goal=options.takes_goal,
         projector=weights.projector and weights.projector.to(projector_dtype(weights.projector, one.precision)),
         batch_engine=many,
+    )
+
+
+def history_options(options: EncoderOptions) -> HistoryOptions:
+    """What they say of past frames."""
+    return HistoryOptions(
+        frames=options.history_frames,
+        spacing=options.history_spacing,
+        tolerance_s=options.history_tolerance,
+        pool=options.history_pool,
     )
 
 

@@ -34,7 +34,7 @@ ROOMS = {
     "policy": "checkpoint errors network tokens weights",
     "engine": "errors images network output_files process resources tokens",
     "history": "images network",
-    "encoder": "engine errors goal images network tokens",
+    "encoder": "engine errors goal history images network tokens",
     "loading": "encoder engine network tokens weights",
     "live": "encoder goal images tokens",
     "replay": "encoder errors goal images live network output_files process progress resources tokens",

@@ -79,6 +79,22 @@ def add_max_pixels_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_history_options(parser: argparse._ActionsContainer) -> None:
+    """Declare --history-frames, --history-spacing, --history-tolerance and --history-pool."""
+    parser.add_argument(
+        "--history-frames", type=int, default=-1, metavar="N", help="past frames' tokens, too (-1: as the preset says)"
+    )
+    parser.add_argument(
+        "--history-spacing", default="", metavar="S", help="how far apart: 5 (encoded frames), or 0.5s (by stamps)"
+    )
+    parser.add_argument(
+        "--history-tolerance", type=float, default=0.0, metavar="T", help="seconds off its moment (half the spacing)"
+    )
+    parser.add_argument(
+        "--history-pool", default="", metavar="POOL", help="none, 8x8, shuffle:2, ... (2x2, or as the preset says)"
+    )
+
+
 def add_random_options(parser: argparse._ActionsContainer) -> None:
     """Declare --seed and --weights, of random weights."""
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the random weights (%(default)s)")
@@ -133,6 +149,7 @@ def add_encoder_options(parser: argparse._ActionsContainer, *, engine: str = "au
     parser.add_argument(
         "--space", choices=("fused", "projected"), default="fused", help="with the projector or not (%(default)s)"
     )
+    add_history_options(parser)
     add_engine_options(parser, engine=engine)
 
 
@@ -148,7 +165,10 @@ def node_parameters(arguments: argparse.Namespace) -> dict[str, object]:
     """The same as parameters of a node with one camera."""
     options = asdict(encoder_options(arguments))
     del options["cameras"]
-    options["gate.tolerance"] = options.pop("gate_tolerance")  # the parameter has a group of its own
+    # These have groups of their own.
+    options["gate.tolerance"] = options.pop("gate_tolerance")
+    for name in ("frames", "spacing", "tolerance", "pool"):
+        options[f"history.{name}"] = options.pop(f"history_{name}")
     return options
 
 

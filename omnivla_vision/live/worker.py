@@ -50,6 +50,7 @@ class EncodeWorker(Generic[Header]):
         self._last_error = ""
         self._stage_ms: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self._stopping = False
+        self._past_over = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -60,7 +61,9 @@ class EncodeWorker(Generic[Header]):
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the frame in work, drop the one waiting, and end the thread; does nothing if there is none."""
+        """Finish the frame in work, drop the one waiting, end the thread, and forget the past frames; does nothing if
+        there is no thread.
+        """
         if self._thread is None:
             return
         with self._changed:
@@ -69,6 +72,7 @@ class EncodeWorker(Generic[Header]):
             self._changed.notify()
         self._thread.join()
         self._thread = None
+        self._encoder.forget()
 
     def offer(self, frame: Frame[Header]) -> None:
         """Hand over a frame; it replaces one that still waits. Returns at once.
@@ -111,9 +115,10 @@ class EncodeWorker(Generic[Header]):
         self._goal = goal
 
     def clock_jumped_back(self) -> None:
-        """Time starts over: the frame that waits belongs to the past."""
+        """Time starts over: the frame that waits belongs to the past, and the past frames are no longer before it."""
         with self._changed:
             self._slot.expire()
+            self._past_over = True
 
     @property
     def health(self) -> Health:
@@ -140,6 +145,9 @@ class EncodeWorker(Generic[Header]):
             self._take_goal()
             with self._changed:
                 frame = self._slot.take()
+                past_over, self._past_over = self._past_over, False
+            if past_over:
+                self._encoder.forget()
             if frame is not None:
                 self._take_frame(frame)
 
@@ -218,7 +226,8 @@ class EncodeWorker(Generic[Header]):
         if frame.goal is not None:
             with stage(stage_ms, "goal"):
                 self._encode_goal(frame.goal)
-        return Result(frame=frame, pictures=pictures, tokens=self._encoder.encode(pictures, stage_ms))
+        tokens = self._encoder.encode(pictures, stage_ms, stamp_ns=frame.stamp_ns)
+        return Result(frame=frame, pictures=pictures, tokens=tokens)
 
     def _explain(self, source: str, what: str, error: Exception) -> None:
         sentence = f"{what}: {error}" if isinstance(error, ImageError) else f"{what}: {type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omnivla_vision.errors import VisionError
@@ -105,6 +106,12 @@ class History:
     def names(self) -> tuple[str, ...]:
         """The past frames', the newest first."""
         return tuple(self.spacing.age(index) for index in range(1, self.frames + 1))
+
+    def image_names(self, cameras: Sequence[str]) -> tuple[str, ...]:
+        """The past images', the newest first: the frames' names, with the camera's in front where there are several."""
+        if len(cameras) == 1:
+            return self.names
+        return tuple(f"{camera} {name}" for name in self.names for camera in cameras)
 
     @property
     def tolerance(self) -> int:

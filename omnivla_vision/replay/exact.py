@@ -85,6 +85,7 @@ class ExactReplay:
         """
         self._encoder.warm_up()
         self._encoder.set_goal(None)
+        self._encoder.forget()
         started = time.perf_counter()
         if self._fixed_goal is not None:
             self._set_goal(self._fixed_goal.goal, self._fixed_goal.source)
@@ -133,8 +134,8 @@ class ExactReplay:
             self._explain(f"Frame {index} was rejected: {step.problem}.")
         else:
             try:
-                tokens = self._encoder.encode(step.frame.rgb, step.stage_ms)
-            except ImageError as error:  # another size than its mask's
+                tokens = self._encoder.encode(step.frame.rgb, step.stage_ms, stamp_ns=step.frame.stamp_ns)
+            except ImageError as error:  # another size than its mask's, or no stamp for a history in seconds
                 self._rejected += 1
                 self._explain(f"Frame {index} was rejected: {error}.")
             else:

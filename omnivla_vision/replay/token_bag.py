@@ -95,6 +95,8 @@ class TokenBag:
             goal_valid=tokens.goal is not None,
             goal_id="" if tokens.goal is None else tokens.goal.id,
             goal_stamp=time(*divmod(0 if tokens.goal is None else tokens.goal.stamp_ns, 10**9)),
+            past_image_stamps=[time(*divmod(ns, 10**9)) for ns in tokens.past_stamps_ns],
+            past_image_valid=np.array(tokens.past_valid, np.bool_),
             stage_names=list(tokens.stage_ms),
             stage_ms=np.array(list(tokens.stage_ms.values()), np.float32),
             **constant,

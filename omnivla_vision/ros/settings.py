@@ -9,6 +9,7 @@ from typing import Any
 from omnivla_vision.engine.base import PRECISIONS
 from omnivla_vision.engine.start import ENGINES
 from omnivla_vision.images.raw import MAX_PIXELS
+from omnivla_vision.network.history import MAX_FRAMES
 from omnivla_vision.network.image_paths import IMAGE_PATHS
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 from omnivla_vision.tokens.layout import FUSED, SPACES, camera_names_problem
@@ -86,6 +87,31 @@ class VisionParameters:
         "PNG of the camera's size, white where the robot's own body is; or NAME=... of some, separated by semicolons.",
     )
     takes_goal: bool = _parameter(True, "Whether a goal's tokens follow the cameras'; false for OpenVLA.")
+
+    history_frames: int = _parameter(
+        -1,
+        "Past frames whose tokens a message holds, too; -1: as the preset says, none for most.",
+        name="history.frames",
+        minimum=-1,
+        maximum=MAX_FRAMES,
+    )
+    history_spacing: str = _parameter(
+        "",
+        "How far apart past frames are: 1, 5, ... encoded frames, or 0.5s by stamps; empty: as the preset says, or 1.",
+        name="history.spacing",
+    )
+    history_tolerance: float = _parameter(
+        0.0,
+        "Seconds that a past frame may be off its moment, of a spacing in seconds; 0: half of the spacing.",
+        name="history.tolerance",
+        minimum=0.0,
+        maximum=5000.0,
+    )
+    history_pool: str = _parameter(
+        "",
+        "How past frames are pooled: none, 8x8, shuffle:2, ...; empty: 2x2, or as the preset says.",
+        name="history.pool",
+    )
 
     engine: str = _parameter("auto", "What runs the network.", choices=("auto", *ENGINES))
     precision: str = _parameter("auto", "What it computes in.", choices=("auto", *PRECISIONS))

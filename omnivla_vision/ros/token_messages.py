@@ -50,6 +50,9 @@ class TokenMessages:
         message.goal_valid = tokens.goal is not None
         message.goal_id = "" if tokens.goal is None else tokens.goal.id
         message.goal_stamp = ns_to_stamp(0 if tokens.goal is None else tokens.goal.stamp_ns)
+        if tokens.past_valid:
+            message.past_image_stamps = [ns_to_stamp(ns) for ns in tokens.past_stamps_ns]
+            message.past_image_valid = list(tokens.past_valid)
         message.stage_names = list(tokens.stage_ms)
         message.stage_ms = list(tokens.stage_ms.values())
         return message

@@ -20,6 +20,7 @@ def constant_fields(layout: TokenLayout, provenance: Provenance) -> dict[str, An
     return {
         **{name: outputs[0][name] for name in _SHARED},
         "space": layout.space,
+        "past_image_names": list(layout.past_names),
         "outputs": outputs,
         **asdict(provenance),  # its fields are named as the message's
     }

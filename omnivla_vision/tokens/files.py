@@ -47,6 +47,7 @@ class TokenFile(Provenance):
     Attributes:
         tensors: each output's tokens by name, [images, tokens, width], in the number format of the file.
         dtype: the number format that the values were rounded to when they left the encoder, whatever the file's is.
+        past_image_stamps: in nanoseconds; 0 where there is no such frame, or where images have no stamps.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -61,6 +62,9 @@ class TokenFile(Provenance):
     outputs: list[FileOutput]
     goal_valid: bool
     goal_id: str
+    past_image_names: list[str]
+    past_image_stamps: list[int]
+    past_image_valid: list[bool]
 
     @property
     def tokens(self) -> torch.Tensor:
@@ -84,6 +88,8 @@ def token_file(tokens: TokenSet, dtype: str) -> bytes:
         **constant_fields(tokens.layout, tokens.provenance),
         "goal_valid": tokens.goal is not None,
         "goal_id": "" if tokens.goal is None else tokens.goal.id,
+        "past_image_stamps": list(tokens.past_stamps_ns),
+        "past_image_valid": list(tokens.past_valid),
         "dtype": dtype,
     }
     metadata = {name: value if isinstance(value, str) else json.dumps(value) for name, value in described.items()}

@@ -87,11 +87,13 @@ class TokenLayout:
     """The outputs, one after another; most presets have one, and what is said here of images, rows and columns is said
     of the first.
 
-    `space` is "fused" (the encoders' features side by side) or "projected" (behind the checkpoint's projector).
+    `space` is "fused" (the encoders' features side by side) or "projected" (behind the checkpoint's projector);
+    `past_names` are the images of a history, the newest first.
     """
 
     outputs: tuple[OutputLayout, ...]
     space: str
+    past_names: tuple[str, ...] = ()
 
     @property
     def image_names(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def token_layout(
         ProjectedOutputError: the projector cannot take an output's tokens.
     """
     outputs = tuple(_output_layout(output, preset, image_names, projected_width, past) for output in preset.outputs)
-    return TokenLayout(outputs=outputs, space=FUSED if projected_width is None else PROJECTED)
+    return TokenLayout(outputs=outputs, space=FUSED if projected_width is None else PROJECTED, past_names=tuple(past))
 
 
 def _output_layout(

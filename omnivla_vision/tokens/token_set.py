@@ -22,6 +22,8 @@ class TokenSet:
         outputs: for each of the layout's outputs float32 blocks [rows, width] that follow one another, not yet joined:
             who packs them need not join them first.
         fused_blocks: every patch of the cameras' images and of the goal, before pooling and projector, the same way.
+        past_stamps_ns: for each of the layout's past images; 0 where there is none, or where images have no stamps.
+        past_valid: whether there is one; where not, its rows are zeros.
         stage_ms: the milliseconds of each stage.
     """
 
@@ -30,6 +32,8 @@ class TokenSet:
     layout: TokenLayout
     goal: KnownGoal | None
     provenance: Provenance
+    past_stamps_ns: tuple[int, ...] = ()
+    past_valid: tuple[bool, ...] = ()
     stage_ms: dict[str, float] = field(default_factory=dict)
 
     @property

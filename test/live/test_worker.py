@@ -231,9 +231,9 @@ def test_a_frame_that_grows_old_in_work_is_not_published(owner: Owner, monkeypat
     """The machine was suspended in the middle of the encode."""
     encode = owner.worker._encoder.encode
 
-    def suspended(*arguments: Any) -> Any:
+    def suspended(*arguments: Any, **options: Any) -> Any:
         owner.now_ns += 10**9
-        return encode(*arguments)
+        return encode(*arguments, **options)
 
     owner.worker.max_frame_age_s = 0.5
     monkeypatch.setattr(owner.worker._encoder, "encode", suspended)
