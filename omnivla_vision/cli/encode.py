@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omnivla_vision.cli.named_images import NamedImages
 from omnivla_vision.cli.options import add_encoder_options, add_max_pixels_option, load
+from omnivla_vision.cli.past_images import add_past_option, check_past, encode_past
 from omnivla_vision.cli.paths import path
 from omnivla_vision.tokens.packing import DTYPES
 
@@ -32,6 +33,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         help="the current image (JPEG, PNG, WebP), or several with their names: --image full=A --image wrist=B",
     )
     parser.add_argument("--goal", type=path, metavar="B", help="the goal image")
+    add_past_option(parser)
     add_max_pixels_option(parser)
     # The reference, not the node's choice for this machine: two machines should agree.
     add_encoder_options(parser, engine="eager")
@@ -52,12 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
     check_file(arguments.out)
     read = partial(read_rgb, max_pixels=arguments.max_image_pixels)
     images = [read(file) for file in arguments.image.values()]
+    past = [read(file) for file in arguments.past]
+    check_past(arguments.past, past, images)
     arguments.cameras = tuple(arguments.image)
     goal = Goal(rgb=read(arguments.goal)) if arguments.goal else None
     encoder = load(arguments).encoder
     layout = encoder.layout
     check_file(arguments.out, layout.rows * layout.width * DTYPES[arguments.dtype].bits // 8)
     encoder.set_goal(goal)
+    encode_past(encoder, past)
     write(arguments.out, token_file(encoder.encode(images), arguments.dtype))
     print(f"{arguments.out}: tokens {[1, layout.rows, layout.width]} {arguments.dtype}")
     return 0
