@@ -11,10 +11,13 @@ from typing import Any
 from constant_encoder import constant_encoder
 
 from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.loading import history_options
 from omnivla_vision.network.presets import DEFAULT_PRESET, get_preset
+from omnivla_vision.network.with_history import with_history
 from omnivla_vision.ros.node import main
 from omnivla_vision.ros.outputs import Outputs
 from omnivla_vision.ros.settings import VisionParameters
+from omnivla_vision.ros.start_encoder import encoder_options
 
 
 def record_overhead(file: Path) -> None:
@@ -46,7 +49,7 @@ def run(arguments: list[str]) -> int:
         while time.monotonic() < deadline:
             time.sleep(0.01)
         return constant_encoder(
-            get_preset(settings.preset or DEFAULT_PRESET),
+            with_history(get_preset(settings.preset or DEFAULT_PRESET), history_options(encoder_options(settings))),
             encode_s=options.encode_ms / 1e3,
             cameras=settings.cameras,
             takes_goal=settings.takes_goal,

@@ -58,11 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     check_past(arguments.past, past, images)
     arguments.cameras = tuple(arguments.image)
     goal = Goal(rgb=read(arguments.goal)) if arguments.goal else None
-    encoder = load(arguments).encoder
+    loaded = load(arguments)
+    encoder = loaded.encoder
     layout = encoder.layout
     check_file(arguments.out, layout.rows * layout.width * DTYPES[arguments.dtype].bits // 8)
     encoder.set_goal(goal)
-    encode_past(encoder, past)
+    encode_past(loaded, past)
     write(arguments.out, token_file(encoder.encode(images), arguments.dtype))
     print(f"{arguments.out}: tokens {[1, layout.rows, layout.width]} {arguments.dtype}")
     return 0

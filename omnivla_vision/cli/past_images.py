@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omnivla_vision.cli.paths import path
 from omnivla_vision.errors import VisionError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from omnivla_vision.encoder import VisionEncoder
+    from omnivla_vision.loading import LoadedEncoder
 
 
 class PastImagesError(VisionError):
@@ -29,7 +29,7 @@ def add_past_option(parser: argparse._ActionsContainer) -> None:
         nargs="+",
         default=[],
         metavar="P",
-        help="the frames before the current image, the oldest first; with --history-frames, or a preset that takes some",
+        help="the frames before the current image, oldest first; with --history-frames, or a preset that takes some",
     )
 
 
@@ -48,18 +48,19 @@ def check_past(files: Sequence[Path], past: Sequence[NDArray[np.uint8]], images:
         if image.shape != images[0].shape:
             found, expected = (f"{width}x{height}" for height, width, _ in (image.shape, images[0].shape))
             raise PastImagesError(
-                f"found {file} of {found}; expected {expected} as the current image, since another size starts a history "
-                "over; leave it out, or scale it"
+                f"found {file} of {found}; expected {expected} as the current image, since another size starts a "
+                "history over; leave it out, or scale it"
             )
 
 
-def encode_past(encoder: VisionEncoder, past: Sequence[Any]) -> None:
+def encode_past(loaded: LoadedEncoder, past: Sequence[NDArray[np.uint8]]) -> None:
     """Encode as many of the past images as the history looks back.
 
     Raises:
         PastImagesError: the encoder has no history.
         MissingStampError: its history is one in seconds, and files have no stamps.
     """
+    encoder = loaded.encoder
     if past and not encoder.preset.history.frames:
         raise PastImagesError(
             f"found --past for preset {encoder.preset.name}, which takes no past frames; expected one that does; add "
