@@ -15,7 +15,9 @@ from omnivla_vision.engine.start import start_reference
 from omnivla_vision.engine.store_folder import StoreError, expand_store
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.with_history import HistoryOptions, with_history
+from omnivla_vision.network.with_pooling import with_pooling
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, check_space, image_names
+from omnivla_vision.tokens.preset_layout import token_layout
 from omnivla_vision.weights import PLAIN, Weights, open_weights
 
 
@@ -50,6 +52,7 @@ class EncoderOptions:
         threads: CPU threads; 0 lets torch decide.
         cameras: names of the images that come together and are encoded in one batch.
         takes_goal: whether a goal's tokens follow theirs; OpenVLA has none.
+        output_pool: how each image's patches are pooled, see `get_pooling`; empty: as the preset says.
     """
 
     checkpoint: str = ""
@@ -75,6 +78,7 @@ class EncoderOptions:
     threads: int = 0
     cameras: tuple[str, ...] = ("current",)
     takes_goal: bool = True
+    output_pool: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         UnknownSpaceError: `space` is neither fused nor projected.
         UnknownImagePathError: no such image path.
         RegionError, MaskFileError, ViewError: a region or a mask is refused.
-        HistoryError, UnknownPoolingError, PoolingError: the past frames cannot be had like this.
+        HistoryError: the past frames cannot be had like this.
+        UnknownPoolingError, PrescribedOutputsError, PoolingError, NoClassTokenError, ProjectedOutputError: the outputs
+            cannot be made.
         CheckpointError, UnknownPresetError: the weights are refused.
         EngineError: the engine is refused.
     """
@@ -121,13 +127,17 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
     """An encoder of weights that are open already.
 
     Raises:
-        HistoryError, PoolingError: the past frames cannot be had like this.
+        HistoryError: the past frames cannot be had like this.
         ViewError: a region or a mask is for no image, or leaves nothing of one.
+        UnknownPoolingError, PrescribedOutputsError, PoolingError, NoClassTokenError, ProjectedOutputError: the outputs
+            cannot be made.
         EngineError: the engine is refused.
     """
-    # Now, and not after an engine was built.
-    preset = with_history(weights.preset, history_options(options))
-    preset.views.among(image_names(options.cameras, takes_goal=options.takes_goal))
+    # What is refused is refused now, and not after an engine was built.
+    preset = with_history(with_pooling(weights.preset, options.output_pool), history_options(options))
+    names = image_names(options.cameras, takes_goal=options.takes_goal)
+    preset.views.among(names)
+    token_layout(preset, names, None if weights.projector is None else weights.projector.out_width)
     if options.engine == "eager" and options.precision in (AUTO, "float32"):
         # The reference itself: it takes any number of images, and there is nothing to build or to compare it with.
         one: Engine = EagerEngine(weights.load())

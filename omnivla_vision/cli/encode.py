@@ -22,8 +22,8 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "encode",
         help="encode image files into a .safetensors file, without ROS",
         description="Encode an image, or one of each camera, and a goal image if there is one, exactly as the node "
-        "does. Without a goal its tokens are zeros. The file holds `tokens` [1, tokens, width], and in its metadata "
-        "what they are and what computed them, as a message has it.",
+        "does. Without a goal its tokens are zeros. The file holds `tokens` [1, tokens, width], or each of a preset's "
+        "outputs under its name, and in its metadata what they are and what computed them, as a message has it.",
     )
     parser.add_argument(
         "--image",
@@ -46,6 +46,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Encode and write."""
     # Here and not above: torch takes seconds to import, and --help should not.
+    from rich.console import Console
+
+    from omnivla_vision.cli.output_table import output_table
     from omnivla_vision.goal import Goal
     from omnivla_vision.images.files import read_rgb
     from omnivla_vision.output_files import check_file, write
@@ -60,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     goal = Goal(rgb=read(arguments.goal)) if arguments.goal else None
     loaded = load(arguments)
     encoder = loaded.encoder
-    layout = encoder.layout
-    check_file(arguments.out, layout.rows * layout.width * DTYPES[arguments.dtype].bits // 8)
+    check_file(arguments.out, encoder.layout.elements * DTYPES[arguments.dtype].bits // 8)
     encoder.set_goal(goal)
     encode_past(loaded, past)
     write(arguments.out, token_file(encoder.encode(images), arguments.dtype))
-    print(f"{arguments.out}: tokens {[1, layout.rows, layout.width]} {arguments.dtype}")
+    print(f"{arguments.out}: {arguments.dtype}")
+    Console().print(output_table(encoder.layout, arguments.dtype))
     return 0

@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that is known of a loaded checkpoint, as JSON has it."""
     from omnivla_vision.checkpoint.ignored import ignored
+    from omnivla_vision.tokens.preset_layout import token_layout
 
     preset = checkpoint.preset
     projector = checkpoint.projector()
@@ -78,6 +79,17 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "tokens_per_image": preset.tokens_per_image,
         "grid": preset.grid,
         "width": preset.width,
+        "outputs": [
+            {
+                "name": output.name,
+                "pooling": str(output.pooling),
+                "images": scope.images,
+                "tokens_per_image": output.tokens_per_image,
+                "grid": output.grid,
+                "width": output.width,
+            }
+            for scope, output in zip(preset.outputs, token_layout(preset, ["image"], None).outputs, strict=True)
+        ],
         "projected_width": None if projector is None else projector.out_width,
         "dtype": str(checkpoint.dtype).removeprefix("torch."),
         "parts": [
@@ -119,12 +131,11 @@ def _print(report: dict[str, Any]) -> None:
         ("checkpoint", report["path"]),
         ("format", report["format"]),
         ("preset", f"{report['preset']} (from {report['preset_from']})"),
-        (
-            "tokens",
-            f"{per_image} {report['width']} per image, grid {grid}",
-        ),
+        ("tokens", f"{per_image} {report['width']} per image, grid {grid}"),
         ("projected", "no projector" if projected is None else f"{per_image} {projected} per image"),
     ]
+    if [output["pooling"] for output in report["outputs"]] != ["none"]:
+        lines += [_output(output) for output in report["outputs"]]
     for part in report["parts"]:
         stored, executed = part["parameters_stored"] / 1e6, part["parameters_executed"] / 1e6
         size = f"{part['bytes_executed'] / 1e6:.1f} MB in {report['dtype']}"
@@ -148,6 +159,13 @@ def _print(report: dict[str, Any]) -> None:
         print(f"{name:<15} {value}")
     for warning in report["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def _output(output: dict[str, Any]) -> tuple[str, str]:
+    """The line about one of a preset's outputs."""
+    whose = {"present": "present image", "past": "past image", "all": "present or past image"}[output["images"]]
+    size, grid = f"{output['tokens_per_image']} x {output['width']}", Grid(*output["grid"])
+    return f"  {output['name']}", f"{size} per {whose}, grid {grid}, pooling {output['pooling']}"
 
 
 def _lora(lora: dict[str, Any]) -> list[tuple[str, str]]:

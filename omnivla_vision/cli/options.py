@@ -149,8 +149,20 @@ def add_encoder_options(parser: argparse._ActionsContainer, *, engine: str = "au
     parser.add_argument(
         "--space", choices=("fused", "projected"), default="fused", help="with the projector or not (%(default)s)"
     )
+    add_pool_option(parser)
     add_history_options(parser)
     add_engine_options(parser, engine=engine)
+
+
+def add_pool_option(parser: argparse._ActionsContainer) -> None:
+    """Declare --pool."""
+    parser.add_argument(
+        "--pool",
+        dest="output_pool",
+        default="",
+        metavar="P",
+        help="pool each image's patches: ROWSxCOLUMNS, shuffle:K, class, none (as the preset says)",
+    )
 
 
 def encoder_options(arguments: argparse.Namespace) -> EncoderOptions:
@@ -167,6 +179,7 @@ def node_parameters(arguments: argparse.Namespace) -> dict[str, object]:
     del options["cameras"]
     # These have groups of their own.
     options["gate.tolerance"] = options.pop("gate_tolerance")
+    options["output.pool"] = options.pop("output_pool")
     for name in ("frames", "spacing", "tolerance", "pool"):
         options[f"history.{name}"] = options.pop(f"history_{name}")
     return options

@@ -1,6 +1,7 @@
 """The policy's side of the topic: tokens in the place of a policy's own vision. torch alone, no ROS, no engines."""
 
 from omnivla_vision.policy.attach import attach
+from omnivla_vision.policy.checks import check
 from omnivla_vision.policy.errors import (
     ConditionedVisionError,
     ModalityError,
@@ -9,7 +10,9 @@ from omnivla_vision.policy.errors import (
     NotTokensError,
     PolicyError,
     RandomWeightsError,
+    SeveralOutputsError,
     WrongImagesError,
+    WrongOutputsError,
     WrongPreprocessingError,
     WrongSpaceError,
     WrongWeightsError,
@@ -28,11 +31,14 @@ __all__ = [
     "PolicyError",
     "Port",
     "RandomWeightsError",
+    "SeveralOutputsError",
     "WrongImagesError",
+    "WrongOutputsError",
     "WrongPreprocessingError",
     "WrongSpaceError",
     "WrongWeightsError",
     "attach",
+    "check",
     "expect",
     "without_vision",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from omnivla_vision.policy.errors import ModelError, NotTokensError
+from omnivla_vision.policy.errors import ModelError, NotTokensError, SeveralOutputsError
 from omnivla_vision.policy.expectation import Expectation, expect
 from omnivla_vision.policy.port import Port
 from omnivla_vision.policy.token_input import TokenInput
@@ -24,6 +24,7 @@ def attach(
     checkpoint: str | Path,
     images: Sequence[str] = ("current", "goal"),
     space: str = FUSED,
+    pool: str = "",
     allow_random: bool = False,
     **options: Any,
 ) -> Port:
@@ -37,14 +38,21 @@ def attach(
 
     Raises:
         ModelError: the model is not built as expected, or not of this checkpoint.
+        SeveralOutputsError: the preset has several outputs.
         VisionError: see `expect`.
     """
-    expected = expect(checkpoint, images=images, space=space, allow_random=allow_random, **options)
+    expected = expect(checkpoint, images=images, space=space, pool=pool, allow_random=allow_random, **options)
     owner = _owner(model)
+    _check_outputs(expected)
     _check_sizes(owner, expected)
     _check_projector(owner, expected)
     layout = expected.layout
-    owner.vision_backbone = TokenInput(expected.preset, images=len(layout.image_names), width=layout.width)
+    owner.vision_backbone = TokenInput(
+        expected.preset,
+        images=len(layout.image_names),
+        tokens_per_image=layout.tokens_per_image,
+        width=layout.width,
+    )
     if space == PROJECTED:
         owner.projector = nn.Identity()
     owner.register_forward_pre_hook(_check_call, with_kwargs=True)
@@ -87,6 +95,16 @@ def _check_projector(owner: nn.Module, expected: Expectation) -> None:
         raise ModelError(
             f"found a model whose projector differs from the checkpoint's by {difference:.1%} (first rows, relative); "
             "expected the same one; give the checkpoint that the model was loaded from"
+        )
+
+
+def _check_outputs(expected: Expectation) -> None:
+    outputs = expected.layout.outputs
+    if len(outputs) > 1:
+        raise SeveralOutputsError(
+            f"found preset {expected.preset.name} with outputs {', '.join(output.name for output in outputs)}; "
+            "expected one, which a model of OpenVLA's family takes as its pixel_values; for another policy take "
+            "omnivla_vision.tokens.unpack_outputs_torch"
         )
 
 

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 from omnivla_vision.policy.errors import (
     RandomWeightsError,
     WrongImagesError,
+    WrongOutputsError,
     WrongPreprocessingError,
     WrongSpaceError,
     WrongWeightsError,
 )
 from omnivla_vision.policy.expectation import Expectation
 from omnivla_vision.tokens.layout import PROJECTED
+from omnivla_vision.tokens.outputs import OutputFields
 from omnivla_vision.tokens.packing import TensorFields
 from omnivla_vision.weights import RANDOM
 
@@ -31,6 +33,8 @@ class Described(Protocol):
     def segment_names(self) -> Sequence[str]: ...
     @property
     def segment_widths(self) -> Any: ...
+    @property
+    def outputs(self) -> Sequence[OutputFields]: ...
     @property
     def goal_valid(self) -> bool: ...
     @property
@@ -52,11 +56,15 @@ class Message(Described, TensorFields, Protocol):
 def check(tokens: Described, expected: Expectation) -> None:
     """Compare; first what everything else depends on.
 
+    Outputs behind those that are expected, such as a history's, are the policy's own affair.
+
     Raises:
-        RandomWeightsError, WrongWeightsError, WrongPreprocessingError, WrongSpaceError, WrongImagesError: they are not
-            the policy's own.
+        RandomWeightsError, WrongWeightsError, WrongPreprocessingError, WrongSpaceError, WrongOutputsError,
+            WrongImagesError: they are not the policy's own.
     """
     _check_space(tokens, expected)
+    _check_outputs(tokens, expected)
+    _check_columns(tokens, expected)
     _check_weights(tokens, expected)
     _check_preprocessing(tokens, expected)
     _check_images(tokens, expected)
@@ -102,8 +110,6 @@ def _only(parts: list[str], others: list[str]) -> str:
 
 
 def _check_space(tokens: Described, expected: Expectation) -> None:
-    segments = expected.layout.segments
-    names, widths = [segment.name for segment in segments], [segment.width for segment in segments]
     if tokens.space != expected.layout.space:
         advice = (
             f"start the node with space:={expected.layout.space}, or attach with space={tokens.space!r}"
@@ -111,6 +117,21 @@ def _check_space(tokens: Described, expected: Expectation) -> None:
             else "the message is empty"
         )
         raise WrongSpaceError(f"found {tokens.space!r} tokens; expected {expected.layout.space!r}; {advice}")
+
+
+def _check_outputs(tokens: Described, expected: Expectation) -> None:
+    found = [f"{output.name} (pooling {output.pooling})" for output in tokens.outputs]
+    wanted = [f"{output.name} (pooling {output.pooling})" for output in expected.layout.outputs]
+    if found[: len(wanted)] != wanted:
+        raise WrongOutputsError(
+            f"found outputs {', '.join(found) or 'of no name'}; expected {', '.join(wanted)}; set the node's preset "
+            "and output.pool accordingly, or give pool to attach or expect as the node has it"
+        )
+
+
+def _check_columns(tokens: Described, expected: Expectation) -> None:
+    segments = expected.layout.segments
+    names, widths = [segment.name for segment in segments], [segment.width for segment in segments]
     found_names, found_widths = list(tokens.segment_names), [int(width) for width in tokens.segment_widths]
     if (found_names, found_widths) != (names, widths):
         what = "projector" if expected.layout.space == PROJECTED else "pair of encoders"

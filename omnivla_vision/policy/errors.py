@@ -37,6 +37,14 @@ class WrongSpaceError(PolicyError):
     """Fused tokens where projected ones are expected, or the other way around, or of another width."""
 
 
+class WrongOutputsError(PolicyError):
+    """Tokens that are pooled in another way, or other outputs, than the policy takes."""
+
+
+class SeveralOutputsError(PolicyError):
+    """There are several outputs, and one tensor is to be made of them."""
+
+
 class WrongImagesError(PolicyError):
     """Other images, in another order or number, than the policy takes."""
 

@@ -13,6 +13,7 @@ from omnivla_vision.checkpoint.errors import MissingProjectorError
 from omnivla_vision.network.preprocessing_id import preprocessing_id
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.spec import Preset
+from omnivla_vision.network.with_pooling import with_pooling
 from omnivla_vision.policy.errors import RandomWeightsError
 from omnivla_vision.tokens.layout import FUSED, PROJECTED, TokenLayout, check_space
 from omnivla_vision.tokens.preset_layout import token_layout
@@ -28,7 +29,7 @@ class Expectation:
 
     Attributes:
         preset: the encoders, with the regions, masks, image path, resize and normalization in force.
-        layout: names of the images, space, rows and columns.
+        layout: outputs, names of the images, space, rows and columns.
         fingerprint: of the weights, the projector's included in projected space; empty: random weights will do.
         backbone_fingerprint: the same without the projector's.
         preprocessing_id: of regions, masks, image path, resize and normalization.
@@ -51,6 +52,7 @@ def expect(
     *,
     images: Sequence[str] = ("current", "goal"),
     space: str = FUSED,
+    pool: str = "",
     allow_random: bool = False,
     **options: Any,
 ) -> Expectation:
@@ -60,6 +62,7 @@ def expect(
         checkpoint: the policy's folder, as `load_checkpoint` takes it; empty with `allow_random`.
         images: names of the images that the policy takes, in its order; the goal, where there is one, is "goal".
         space: "fused", or "projected" where the node is to run the projector, too.
+        pool: the node's `output.pool`; empty: as the preset says.
         allow_random: take tokens of random weights, and of any: for trying things out, never for driving.
         **options: of `open_weights`: `preset`, `image_path`, `region`, `mask`, `encoder_weights`, `lora_adapter`,
             `lora_alpha`.
@@ -69,6 +72,8 @@ def expect(
         UnknownSpaceError: `space` is neither.
         RandomWeightsError: no checkpoint, without `allow_random`.
         RegionError, MaskFileError, ViewError: a region or a mask is refused.
+        UnknownPoolingError, PrescribedOutputsError, PoolingError, NoClassTokenError, ProjectedOutputError: no node
+            makes such outputs.
     """
     check_space(space)
     projected = space == PROJECTED
@@ -81,7 +86,7 @@ def expect(
     projector = weights.projector
     projected_width = projector.out_width if projected and projector is not None else None
     fingerprint = weights.fingerprint if projected else weights.backbone_fingerprint
-    preset = replace(weights.preset, views=weights.preset.views.among(images))
+    preset = with_pooling(replace(weights.preset, views=weights.preset.views.among(images)), pool)
     return Expectation(
         preset=preset,
         layout=token_layout(preset, tuple(images), projected_width),

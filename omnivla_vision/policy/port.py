@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from omnivla_vision.policy import omnivla
 from omnivla_vision.policy.checks import Message, check
-from omnivla_vision.policy.errors import NoGoalError, NotTokensError
+from omnivla_vision.policy.errors import NoGoalError, NotTokensError, SeveralOutputsError
 from omnivla_vision.policy.expectation import Expectation
 from omnivla_vision.tokens.files import TokenFile, read_token_file
 from omnivla_vision.tokens.layout import GOAL
@@ -42,18 +42,25 @@ class Port:
             [1, rows, width] in the model's dtype and device: the model's `pixel_values`.
 
         Raises:
-            RandomWeightsError, WrongWeightsError, WrongPreprocessingError, WrongSpaceError, WrongImagesError: they are
-                not the policy's own.
+            RandomWeightsError, WrongWeightsError, WrongPreprocessingError, WrongSpaceError, WrongOutputsError,
+                WrongImagesError: they are not the policy's own.
+            SeveralOutputsError: there are several outputs.
             NoGoalError: the goal's are zeros, and needed.
             NotTokensError: it is neither message nor file.
             TokenFormatError: the message or the file is broken, or holds NaN or Inf.
         """
         self._goal_valid = None  # what comes now may be refused
         described = read_token_file(Path(tokens)) if isinstance(tokens, (str, Path)) else tokens
-        if not hasattr(described, "backbone_fingerprint"):
+        if not hasattr(described, "outputs"):
             raise NotTokensError(
                 f"found {type(tokens).__name__}; expected a VisualTokens message of this version (deserialized), or a "
                 "file's path"
+            )
+        if len(described.outputs) > 1:
+            raise SeveralOutputsError(
+                f"found outputs {', '.join(output.name for output in described.outputs)}; expected one, since read "
+                "makes one tensor; check them with omnivla_vision.policy.check and take them by name: "
+                "omnivla_vision.tokens.unpack_outputs_torch(message), or a file's tensors"
             )
         check(described, self.expected)
         tensor = described.tokens if isinstance(described, TokenFile) else unpack_torch(described).unsqueeze(0)

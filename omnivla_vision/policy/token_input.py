@@ -17,14 +17,22 @@ class TokenInput(nn.Module):
     Args:
         preset: the encoders that are not built.
         images: how many images' tokens come in, the goal's among them; None: as many as are set later.
+        tokens_per_image: where they are pooled; None: the preset's patches.
         width: features of a token; None: the encoders' own, as in fused space.
     """
 
-    def __init__(self, preset: Preset, *, images: int | None = None, width: int | None = None) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        *,
+        images: int | None = None,
+        tokens_per_image: int | None = None,
+        width: int | None = None,
+    ) -> None:
         super().__init__()
         self.embed_dim = preset.width
         self.use_fused_vision_backbone = len(preset.encoders) == 2
-        self._tokens_per_image = preset.tokens_per_image
+        self._tokens_per_image = preset.tokens_per_image if tokens_per_image is None else tokens_per_image
         self._width = preset.width if width is None else width
         self._fixed = images is not None
         self.num_images_in_input = images or 1

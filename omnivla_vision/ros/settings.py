@@ -11,6 +11,7 @@ from omnivla_vision.engine.start import ENGINES
 from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.network.history import MAX_FRAMES
 from omnivla_vision.network.image_paths import IMAGE_PATHS
+from omnivla_vision.network.outputs import UnknownPoolingError, get_pooling
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
 from omnivla_vision.tokens.layout import FUSED, SPACES, camera_names_problem
 from omnivla_vision.tokens.packing import DTYPES
@@ -49,6 +50,15 @@ def _check_preset(name: Any) -> str:
     if name in ("", *PRESETS) or name.startswith("timm:"):
         return ""
     return f"one of {', '.join(PRESETS)}, or timm:ID[+ID]"
+
+
+def _check_pooling(name: Any) -> str:
+    try:
+        if name:
+            get_pooling(name)
+    except UnknownPoolingError:
+        return "none, ROWSxCOLUMNS such as 8x8, shuffle:K such as shuffle:4, or class"
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +165,12 @@ class VisionParameters:
         0.05, "Seconds by which stamps that are paired approximately may differ.", minimum=0.0, maximum=10.0
     )
 
+    output_pool: str = _parameter(
+        "",
+        "How each image's patches are pooled: ROWSxCOLUMNS, shuffle:K, class, none; empty: as the preset says.",
+        name="output.pool",
+        check=_check_pooling,
+    )
     output_dtype: str = _parameter(
         "float16", "Number format of the published tokens.", name="output.dtype", choices=tuple(DTYPES), live=True
     )

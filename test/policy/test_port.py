@@ -15,6 +15,9 @@ pytest.importorskip("torch")
 import torch
 
 from omnivla_vision.goal import Goal
+from omnivla_vision.loading import EncoderOptions
+from omnivla_vision.loading import encoder_of as encoder_of_weights
+from omnivla_vision.network.outputs import Output, get_pooling
 from omnivla_vision.network.views import ImageNameError
 from omnivla_vision.policy import (
     ModalityError,
@@ -22,14 +25,18 @@ from omnivla_vision.policy import (
     NotTokensError,
     Port,
     RandomWeightsError,
+    SeveralOutputsError,
     WrongImagesError,
+    WrongOutputsError,
     WrongPreprocessingError,
     WrongSpaceError,
     WrongWeightsError,
+    check,
     expect,
 )
 from omnivla_vision.tokens.files import TokenFileError, read_token_file, token_file
 from omnivla_vision.tokens.packing import NonFiniteTokensError, TokenSizeError
+from omnivla_vision.weights import open_weights
 from test.encoders import random_encoder
 from test.policy.folder import encoder_of, write_policy
 from test.policy.messages import recorded
@@ -146,6 +153,38 @@ def test_other_columns(expected: Expectation, message: Any) -> None:
     layout = replace(expected.layout, outputs=(replace(output, segments=output.segments[::-1]),))
     with pytest.raises(WrongSpaceError, match=r"found columns \['dinov2', 'siglip'\] of \[384, 768\]"):
         Port(replace(expected, layout=layout)).read(message)
+
+
+def test_pooled_tokens_pass_where_they_are_expected(
+    checkpoint: Path, images: list[NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    encoder = encoder_of(checkpoint, output_pool="8x8")
+    encoder.set_goal(Goal(rgb=images[1]))
+    tokens = encoder.encode(images[0])
+    message = recorded(tokens, tmp_path)
+    assert torch.equal(Port(expect(checkpoint, pool="8x8")).read(message)[0], tokens.tokens.half())
+    for pool, wanted in (("", "none"), ("4x4", "4x4"), ("shuffle:2", "shuffle:2")):
+        sentence = rf"found outputs tokens \(pooling 8x8\); expected tokens \(pooling {wanted}\)"
+        with pytest.raises(WrongOutputsError, match=sentence):
+            Port(expect(checkpoint, pool=pool)).read(message)
+
+
+def test_several_outputs_are_no_one_tensor(
+    checkpoint: Path, expected: Expectation, images: list[NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    weights = open_weights(checkpoint)
+    preset = replace(weights.preset, outputs=(Output("tokens"), Output("coarse", get_pooling("2x2"))))
+    tokens = encoder_of_weights(replace(weights, preset=preset), EncoderOptions(engine="eager")).encode(images[0])
+    message = recorded(tokens, tmp_path)
+    with pytest.raises(SeveralOutputsError, match=r"found outputs tokens, coarse; .*unpack_outputs_torch\(message\)"):
+        Port(expected).read(message)
+    (tmp_path / "t").write_bytes(token_file(tokens, "float16"))
+    with pytest.raises(SeveralOutputsError):
+        Port(expected).read(tmp_path / "t")
+    check(message, expected)  # what is behind the expected outputs is the policy's own affair
+    message.outputs = message.outputs[::-1]
+    with pytest.raises(WrongOutputsError, match=r"found outputs coarse \(pooling 2x2\), tokens \(pooling none\)"):
+        check(message, expected)
 
 
 @pytest.mark.parametrize("names", [("goal", "current"), ("current",), ("full", "goal"), ("current", "wrist", "goal")])

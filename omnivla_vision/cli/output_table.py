@@ -1,0 +1,24 @@
+"""A table of what is made of every frame."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from omnivla_vision.tokens.layout import TokenLayout
+from omnivla_vision.tokens.packing import DTYPES
+
+COLUMNS = ("output", "pooling", "images", "grid", "shape", "bytes")
+
+
+def output_table(layout: TokenLayout, dtype: str) -> Table:
+    """Every output's name, pooling, images, grid, shape [1, rows, width] and bytes in that number format."""
+    table = Table(*COLUMNS)
+    for output in layout.outputs:
+        shape = [1, output.rows, output.width]
+        size = output.rows * output.width * DTYPES[dtype].bits // 8
+        names = ", ".join(output.image_names)
+        table.add_row(
+            *(Text(str(cell)) for cell in (output.name, output.pooling, names, output.grid, shape, f"{size:,}"))
+        )
+    return table
