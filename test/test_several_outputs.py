@@ -113,16 +113,6 @@ def test_without_a_goal_its_rows_are_zeros(encoder: VisionEncoder, photographs: 
     assert found.goal is None
 
 
-def test_a_past_output_has_no_rows_without_a_history(photographs: list[NDArray[np.uint8]]) -> None:
-    outputs = (Output("fine", get_pooling("8x8"), "present"), Output("coarse", get_pooling("2x2"), "past"))
-    found = random_encoder(replace(shallow("small"), outputs=outputs)).encode(photographs[0])
-    assert {name: tuple(t.shape) for name, t in found.by_name.items()} == {
-        "fine": (2, 64, 1152),
-        "coarse": (0, 4, 1152),
-    }
-    assert found.layout.shape == (128, 1152)
-
-
 def test_projected_tokens_are_pooled_first(photographs: list[NDArray[np.uint8]]) -> None:
     preset = replace(shallow("small"), outputs=(Output("fine", get_pooling("8x8")), Output("one", get_pooling("1x1"))))
     found = random_encoder(preset, space="projected").encode(photographs[0])
