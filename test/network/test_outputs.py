@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 import torch
+from torch.nn import functional as F
 
 from omnivla_vision.network.features import pool
 from omnivla_vision.network.grid import Grid
@@ -29,6 +30,18 @@ def test_an_average_takes_whole_cells() -> None:
     pooled = pool(tokens, grid, get_pooling("2x3"))
     cells = tokens.reshape(2, 2, 3, 2).mean(dim=(1, 3)).reshape(1, 6, 1)
     assert torch.equal(pooled, cells)
+
+
+@pytest.mark.parametrize("grid", [Grid(16, 16), Grid(24, 24), Grid(27, 27), Grid(12, 18)], ids=str)
+@pytest.mark.parametrize("name", ["2x2", "8x8", "4x6", "1x1"])
+def test_an_average_is_torchs(grid: Grid, name: str) -> None:
+    """Whether the cells are of one size or overlap, and also where features have outliers, as real ones do."""
+    tokens = torch.randn(2, grid.tokens, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [1, 1, 9, 99, 0.1]
+    )
+    picture = tokens.transpose(1, 2).reshape(2, 5, *grid)
+    expected = F.adaptive_avg_pool2d(picture, get_pooling(name).grid(grid)).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(pool(tokens, grid, get_pooling(name)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_shuffle_puts_neighbours_side_by_side() -> None:
