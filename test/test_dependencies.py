@@ -38,9 +38,11 @@ ROOMS = {
     "loading": "encoder engine network tokens weights",
     "live": "encoder goal images tokens",
     "replay": "encoder errors goal images live network output_files process progress resources tokens",
+    "goal_sequence": "encoder engine errors goal images live network process replay tokens",
     "bench": "encoder engine errors goal images network tokens weights",
     "doctor": "engine transport",
-    "ros": "encoder engine errors goal images live loading network output_files process tokens transport weights",
+    "ros": "encoder engine errors goal goal_sequence images live loading network output_files process tokens transport"
+    " weights",
     "ros/drive": "errors live network output_files replay resources ros tokens transport",
     "cli": "bench checkpoint doctor engine errors goal images loading network output_files process progress replay"
     " resources ros/drive tokens weights",

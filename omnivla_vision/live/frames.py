@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from omnivla_vision.goal import KnownGoal
+from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.goal import Goal, KnownGoal
 from omnivla_vision.images.raw import Image, ImageSource
 from omnivla_vision.live.scheduler import FrameCounts
 from omnivla_vision.tokens.token_set import TokenSet
 
 Header = TypeVar("Header")
+
+
+class OfferedGoal(Protocol):
+    """A goal on its way."""
+
+    def put(self, encoder: VisionEncoder) -> KnownGoal:
+        """Put it in force, as a whole or not at all; runs in the worker's thread and may raise anything."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +29,18 @@ class GoalImage:
 
     image: ImageSource
     stamp_ns: int
+
+    def put(self, encoder: VisionEncoder) -> KnownGoal:
+        """Decode it, and encode it unless it is in force already.
+
+        Raises:
+            ImageError: it is no usable image.
+        """
+        self.image.check()
+        # A view would keep the whole message alive, and would follow it if it changed.
+        goal = Goal(rgb=self.image.rgb().copy(), stamp_ns=self.stamp_ns)
+        encoder.set_goal(goal)
+        return goal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +76,14 @@ class Callbacks(Generic[Header]):
         publish: hands tokens to the transport; an exception counts as a failed frame.
         published: after that and after the books are closed, for work that no frame should wait for.
         goal_changed: the goal in force, or None.
+        goal_taken: what was offered and is in force from now on, also when it is the same goal again.
         report: for every refusal and failure, "camera" or "goal" and a sentence.
     """
 
     publish: Callable[[Result[Header]], None]
     report: Callable[[str, str], None]
     goal_changed: Callable[[KnownGoal | None], None] = field(default=lambda goal: None)
+    goal_taken: Callable[[OfferedGoal | None], None] = field(default=lambda offered: None)
     published: Callable[[Result[Header]], None] = field(default=lambda result: None)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from omnivla_vision.encoder import VisionEncoder, stage
-from omnivla_vision.goal import Goal
+from omnivla_vision.goal import Goal, KnownGoal
 from omnivla_vision.images.raw import ImageError
-from omnivla_vision.live.frames import Callbacks, Frame, GoalImage, Health, Result
+from omnivla_vision.live.frames import Callbacks, Frame, Health, OfferedGoal, Result
 from omnivla_vision.live.scheduler import NewestFrame, is_stale
 
 Header = TypeVar("Header")
@@ -43,8 +43,9 @@ class EncodeWorker(Generic[Header]):
         self._callbacks = callbacks
         self._now_ns = now_ns
         self._slot: NewestFrame[Frame[Header]] = NewestFrame()
-        self._goals: deque[GoalImage | None] = deque(maxlen=WAITING_GOALS)  # None clears
-        self._goal: Goal | None = None
+        self._goals: deque[OfferedGoal | None] = deque(maxlen=WAITING_GOALS)  # None clears
+        self._goal: KnownGoal | None = None
+        self._work: deque[Iterator[object]] = deque()
         self._goals_rejected = 0
         self._problems = {"camera": "", "goal": ""}
         self._last_error = ""
@@ -101,18 +102,32 @@ class EncodeWorker(Generic[Header]):
             self._goals_rejected += 1
         self._explain("goal", "goal image refused, the previous goal stays", error)
 
-    def offer_goal(self, goal: GoalImage | None) -> None:
-        """Hand over a goal image, or None for no goal; it takes effect with the next frame that is started."""
+    def offer_goal(self, goal: OfferedGoal | None, *, yields: bool = False) -> bool:
+        """Hand over a goal, or None for no goal; it takes effect with the next frame that is started.
+
+        Args:
+            goal: the goal.
+            yields: not if another one still waits; returns whether it was taken.
+        """
         with self._changed:
+            if yields and self._goals:
+                return False
             self._goals.append(goal)
             self._changed.notify()
         if self._thread is None:
             self._take_goal()
+        return True
 
     def set_goal(self, goal: Goal) -> None:
         """Encode a goal now, in the caller's thread; only before `start`."""
         self._encoder.set_goal(goal)
         self._goal = goal
+
+    def offer_work(self, steps: Iterator[object]) -> None:
+        """Hand over work with the encoder that takes long: a step is done between two frames, or while none waits."""
+        with self._changed:
+            self._work.append(steps)
+            self._changed.notify()
 
     def clock_jumped_back(self) -> None:
         """Time starts over: the frame that waits belongs to the past, and the past frames are no longer before it."""
@@ -138,7 +153,7 @@ class EncodeWorker(Generic[Header]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._slot.waiting or self._goals)
+                self._changed.wait_for(lambda: self._stopping or self._slot.waiting or self._goals or self._work)
                 if self._stopping:
                     return
             # The goal first, and only then the frame that is newest by now: a new goal delays a frame by one encode.
@@ -150,6 +165,7 @@ class EncodeWorker(Generic[Header]):
                 self._encoder.forget()
             if frame is not None:
                 self._take_frame(frame)
+            self._take_step()
 
     def _take_goal(self) -> None:
         """The newest goal that waits and is an image takes effect, and the older ones do not any more."""
@@ -166,20 +182,33 @@ class EncodeWorker(Generic[Header]):
         for reason in reversed(refused):
             self.refuse_goal(reason)
 
-    def _encode_goal(self, image: GoalImage | None) -> None:
+    def _encode_goal(self, offered: OfferedGoal | None) -> None:
         goal = None
-        if image is not None:
-            image.image.check()
-            # A view would keep the whole message alive, and would follow it if it changed.
-            goal = Goal(rgb=image.image.rgb().copy(), stamp_ns=image.stamp_ns)
-        previous = self._goal
-        self._encoder.set_goal(goal)
+        if offered is None:
+            self._encoder.use_goal(None)
+        else:
+            goal = offered.put(self._encoder)
         with self._changed:
             self._problems["goal"] = ""
-            if (goal and goal.id) == (previous and previous.id):
+            changed = (goal and goal.id) != (self._goal and self._goal.id)
+            if changed:
+                self._goal = goal
+        if changed:
+            self._callbacks.goal_changed(goal)
+        self._callbacks.goal_taken(offered)
+
+    def _take_step(self) -> None:
+        with self._changed:
+            if self._stopping or not self._work:
                 return
-            self._goal = goal
-        self._callbacks.goal_changed(goal)
+            steps = self._work[0]
+        try:
+            next(steps)
+        except StopIteration:
+            self._work.popleft()
+        except Exception as error:  # noqa: BLE001 - this work is lost, and frames go on
+            self._work.popleft()
+            self._explain("goal", "work between frames failed", error)
 
     def _take_frame(self, frame: Frame[Header]) -> None:
         waited_ms = (time.perf_counter() - frame.received_s) * 1e3

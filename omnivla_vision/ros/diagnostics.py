@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from omnivla_vision.goal_sequence.follower import Position
 from omnivla_vision.live.frames import Health
 from omnivla_vision.live.memory import resident_bytes
 from omnivla_vision.ros.image_topic import ImageTopic
@@ -38,7 +39,8 @@ class Status:
 class Snapshot:
     """All that the report is made of. Before configure there is no health and no provenance.
 
-    `goal` is the topic of goals that hold until the next one; `namesakes` counts other nodes of the same name.
+    `goal` is the topic of goals that hold until the next one, `sequence` where the robot is on a sequence of them, and
+    `sequence_problem` why another one was refused; `namesakes` counts other nodes of the same name.
     """
 
     state: str
@@ -47,6 +49,8 @@ class Snapshot:
     provenance: Provenance | None
     cameras: Sequence[ImageTopic]
     goal: ImageTopic | None
+    sequence: Position
+    sequence_problem: str
     namesakes: int
     max_frame_age_s: float
     transport: Transport
@@ -63,7 +67,7 @@ def report(snapshot: Snapshot) -> list[Status]:
         _node(snapshot),
         _camera(snapshot, health),
         _frames(health),
-        _goal(health, snapshot.goal),
+        _goal(snapshot, health),
         _engine(provenance),
         _latency(health),
         _transport(snapshot),
@@ -136,8 +140,8 @@ def _frames(health: Health) -> Status:
     return Status("frames", WARN if bad else OK, message, counts)
 
 
-def _goal(health: Health, topic: ImageTopic | None) -> Status:
-    goal = health.goal
+def _goal(snapshot: Snapshot, health: Health) -> Status:
+    goal, topic, position = health.goal, snapshot.goal, snapshot.sequence
     values: dict[str, object] = {
         "id": goal.id if goal else "",
         "size": f"{goal.width}x{goal.height}" if goal else "",
@@ -146,7 +150,11 @@ def _goal(health: Health, topic: ImageTopic | None) -> Status:
     }
     if topic is not None:
         values[f"{topic.topic} publishers"] = topic.publishers
-    problems = [health.goal_problem, _unheard(topic) if topic is not None and topic.unheard else ""]
+    if position.sequence is not None:
+        values |= {"sequence": position.sequence.path, "index": position.index, "number": position.number}
+        values |= {"node": position.name, "source": position.source}
+    problem = snapshot.sequence_problem and f"goal sequence refused, the previous one stays: {snapshot.sequence_problem}"
+    problems = [health.goal_problem, problem, _unheard(topic) if topic is not None and topic.unheard else ""]
     if any(problems):
         return Status("goal", WARN, "; ".join(filter(None, problems)), values)
     return Status("goal", OK, "goal set" if goal else "no goal: its tokens are zeros and goal_valid is false", values)

@@ -18,12 +18,13 @@ from std_srvs.srv import Trigger
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
 from omnivla_vision.images.files import read_rgb
-from omnivla_vision.live.frames import Callbacks
+from omnivla_vision.live.frames import Callbacks, Result
 from omnivla_vision.live.goals import GoalOrder
 from omnivla_vision.live.memory import keep_freed_memory, return_memory, use_one_heap
 from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.process import signals
 from omnivla_vision.ros.diagnostics import Snapshot, report
+from omnivla_vision.ros.goal_sequences import GoalSequences, check_parameters
 from omnivla_vision.ros.heartbeat import Heartbeat
 from omnivla_vision.ros.inputs import Inputs, pairing
 from omnivla_vision.ros.lifecycle import UNCONFIGURED, GuardedLifecycleNode
@@ -41,7 +42,8 @@ class VisionNode(GuardedLifecycleNode):
     """Lifecycle node around an encoder.
 
     Subscribes `image_raw` (or `<camera>/image_raw` of each camera) and `goal_image`; publishes `~/tokens`,
-    `~/goal_status`, `~/debug/...` and /diagnostics; serves `~/clear_goal`. configure loads the network; activate opens
+    `~/goal_status`, `~/goal_sequence/status`, `~/debug/...` and /diagnostics; serves `~/clear_goal` and
+    `~/goal_sequence/{next,previous,set_index}`. configure loads the network; activate opens
     the topics; deactivate closes them; cleanup frees the network.
 
     Args:
@@ -58,6 +60,12 @@ class VisionNode(GuardedLifecycleNode):
         self._goal_order = GoalOrder()
         # A logger each, because throttling is per logger: refused goals must not hide refused frames.
         self._loggers = {source: self.get_logger().get_child(source) for source in ("camera", "goal")}
+        self._sequences = GoalSequences(
+            self,
+            settings=lambda: self._settings.current,
+            order=lambda: self._goal_order,
+            report=lambda sentence: self._report("goal", sentence),
+        )
         self._settings = Parameters(
             self, configured=lambda: self.state != UNCONFIGURED, changed=self._on_live_parameters
         )
@@ -72,6 +80,8 @@ class VisionNode(GuardedLifecycleNode):
         settings = self._settings.read()
         self._on_live_parameters(settings)
         pairing(settings, lambda images: None)  # only to learn now whether it can be had
+        if settings.goal_sequence_path:
+            check_parameters(settings)  # now, and not after the network was loaded
         goal = _goal_file(settings)
         with signals.interruptible():
             self._encoder = self._load(settings, self.get_logger())
@@ -79,8 +89,9 @@ class VisionNode(GuardedLifecycleNode):
         self._outputs = Outputs(self, self._encoder, lambda: self._settings.current)
         callbacks = Callbacks(
             publish=self._outputs.publish_tokens,
-            published=self._outputs.show,
+            published=self._on_published,
             goal_changed=self._outputs.publish_goal,
+            goal_taken=self._sequences.taken,
             report=self._report,
         )
         self._worker = EncodeWorker(self._encoder, callbacks, now_ns=lambda: self.get_clock().now().nanoseconds)
@@ -88,6 +99,8 @@ class VisionNode(GuardedLifecycleNode):
         if goal is not None:
             self._worker.set_goal(goal)
         self._outputs.publish_goal(goal)
+        with signals.interruptible():
+            self._sequences.open(self._encoder, self._worker)
 
     def activate(self) -> None:
         """Open the topics and start encoding."""
@@ -117,6 +130,7 @@ class VisionNode(GuardedLifecycleNode):
             steps.callback(keep_freed_memory, False)
             if self._outputs is not None:
                 steps.callback(self._outputs.close)
+            steps.callback(self._sequences.close)
             self._worker = self._outputs = self._encoder = None
             self._goal_order = GoalOrder()
 
@@ -149,6 +163,8 @@ class VisionNode(GuardedLifecycleNode):
             provenance=encoder.provenance if encoder else None,
             cameras=tuple(inputs.cameras) if inputs else (),
             goal=inputs.goal if inputs else None,
+            sequence=self._sequences.position,
+            sequence_problem=self._sequences.problem,
             namesakes=self._namesakes(),
             max_frame_age_s=settings.max_frame_age,
             transport=examine(size, rmw=rmw, environment=os.environ),
@@ -160,7 +176,14 @@ class VisionNode(GuardedLifecycleNode):
             if self.context.ok():  # otherwise a signal came meanwhile
                 raise
 
+    def _on_published(self, result: Result[Header]) -> None:
+        """Runs in the worker's thread, when a frame's tokens are out."""
+        assert self._outputs is not None
+        self._outputs.show(result)
+        self._sequences.look(result)
+
     def _on_live_parameters(self, settings: VisionParameters) -> None:
+        self._sequences.change(settings)
         if self._worker is not None:
             self._worker.max_frame_age_s = settings.max_frame_age
         level = "UNSET" if settings.log_level == "default" else settings.log_level.upper()

@@ -30,7 +30,7 @@ class Parameters:
     Args:
         node: the node; a parameter file with bad values does not keep it from starting, see `read`.
         configured: whether the node is past configure, so that only live parameters can change.
-        changed: called with the new parameters after a live change.
+        changed: called with the new parameters at a live change; a VisionError refuses it.
     """
 
     def __init__(
@@ -84,12 +84,16 @@ class Parameters:
             problem = problem_with(item, value) or self._too_late(item, value)
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
-        for item, _ in ours:
-            self._problems.pop(parameter_name(item), None)
         live = {item.name: value for item, value in ours if item.metadata["live"]}
         if live:
-            self.current = replace(self.current, **live)
-            self._changed(self.current)
+            changed = replace(self.current, **live)
+            try:
+                self._changed(changed)
+            except VisionError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            self.current = changed
+        for item, _ in ours:
+            self._problems.pop(parameter_name(item), None)
         return SetParametersResult(successful=True)
 
     def _too_late(self, item: Any, value: Any) -> str:

@@ -146,6 +146,55 @@ class VisionParameters:
     )
     goal_image_transport: str = _parameter(RAW, "The same for goal_image.", choices=(RAW, COMPRESSED))
     goal_image_path: str = _parameter("", "Image file of a goal to start with; empty for none.")
+    goal_sequence_path: str = _parameter(
+        "", "Folder of images 0.png, 1.png, ..., or a bag, as goals one after the other; empty for none.", live=True
+    )
+    goal_sequence_spacing: float = _parameter(
+        2.0,
+        "Seconds from one goal to the next in a bag; read when goal_sequence_path is set.",
+        name="goal_sequence.spacing",
+        minimum=0.01,
+        maximum=3600.0,
+        live=True,
+    )
+    goal_sequence_window: int = _parameter(
+        3,
+        "Nodes before and behind the one in force that frames are compared with.",
+        name="goal_sequence.window",
+        minimum=0,
+        maximum=100,
+        live=True,
+    )
+    goal_sequence_advance: bool = _parameter(
+        False,
+        "Move on by itself when frames are like the next goal: a heuristic.",
+        name="goal_sequence.advance",
+        live=True,
+    )
+    goal_sequence_advance_similarity: float = _parameter(
+        0.6,
+        "How similar to the next goal a frame must be to count.",
+        name="goal_sequence.advance_similarity",
+        minimum=-1.0,
+        maximum=1.0,
+        live=True,
+    )
+    goal_sequence_advance_frames: int = _parameter(
+        3,
+        "How many such frames in a row move on.",
+        name="goal_sequence.advance_frames",
+        minimum=1,
+        maximum=1000,
+        live=True,
+    )
+    goal_sequence_advance_hysteresis: float = _parameter(
+        0.1,
+        "By so much below must the similarity have been before the node moves on by itself once more.",
+        name="goal_sequence.advance_hysteresis",
+        minimum=0.0,
+        maximum=2.0,
+        live=True,
+    )
     max_image_pixels: int = _parameter(
         MAX_PIXELS,
         "Images that claim more pixels are refused before anything is decoded.",
