@@ -1,4 +1,4 @@
-"""An encoded sequence on the disk: a folder with a .safetensors file of each goal's tokens, and an index of them all."""
+"""An encoded sequence on the disk: a folder with a .safetensors file of each goal's features, and an index of them all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from omnivla_vision.goal import KnownGoal
+from omnivla_vision.goal import EncodedGoal, KnownGoal
 from omnivla_vision.goal_sequence.errors import DamagedGoalSequenceError
 from omnivla_vision.goal_sequence.landmarks import Landmarks
 from omnivla_vision.goal_sequence.made_by import MadeBy
@@ -31,14 +31,14 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """What a file of tokens must be: where a size is wrong, that is seen when the sequence is opened."""
+    """What a file of features must be: where a size is wrong, that is seen when the sequence is opened."""
 
     bytes: int
     sha256: str
 
 
 class KeptSequence:
-    """A folder that `Writer` wrote. The tokens are read when they are asked for.
+    """A folder that `Writer` wrote. The features are read when they are asked for.
 
     Raises:
         DamagedGoalSequenceError: something is missing, or is not what was written.
@@ -58,7 +58,7 @@ class KeptSequence:
             self.made_by = MadeBy(**description["made_by"])
             self.nodes = tuple(Node(name=n["name"], goal=KnownGoal(**n["goal"])) for n in description["nodes"])
             self._files = [_File(**file) for file in description["files"]]
-            sizes = [(folder / tokens_name(index)).stat().st_size for index in range(len(self.nodes))]
+            sizes = [(folder / features_name(index)).stat().st_size for index in range(len(self.nodes))]
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DamagedGoalSequenceError(
                 f"found the goal sequence {folder} damaged ({type(error).__name__}: {error}); encode it again"
@@ -67,20 +67,20 @@ class KeptSequence:
         if sizes != [file.bytes for file in self._files]:
             raise DamagedGoalSequenceError(f"found files in {folder} of another size than was written; encode it again")
 
-    def tokens(self, index: int) -> Tensor:
-        """A goal's tokens before the projector, float32 [tokens_per_image, width].
+    def features(self, index: int) -> dict[str, Tensor]:
+        """A goal's features before pooling and projector, named as `VisionEncoder.recall_goal` takes them.
 
         Raises:
             DamagedGoalSequenceError: the file is gone, or is not what was written.
         """
-        path = self.folder / tokens_name(index)
+        path = self.folder / features_name(index)
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DamagedGoalSequenceError(f"found {path}: {error.strerror}; encode the sequence again") from error
         if hashlib.sha256(content).hexdigest() != self._files[index].sha256:
             raise DamagedGoalSequenceError(f"found {path} with another SHA-256 than was written; encode it again")
-        return load(content)["fused"]
+        return load(content)
 
 
 class Writer:
@@ -90,10 +90,13 @@ class Writer:
         self._folder = folder
         self._files: list[_File] = []
 
-    def add(self, fused: Tensor) -> None:
-        """Write the tokens of the next goal, float32 [tokens_per_image, width], before the projector."""
-        content = bytes(save({"fused": fused.contiguous()}))
-        (self._folder / tokens_name(len(self._files))).write_bytes(content)
+    def add(self, goal: EncodedGoal) -> None:
+        """Write the features of the next goal, in float32; poolings and projector can be computed again."""
+        features = {"fused": goal.fused.contiguous()}
+        if goal.class_tokens is not None:
+            features["class_tokens"] = goal.class_tokens.contiguous()
+        content = bytes(save(features))
+        (self._folder / features_name(len(self._files))).write_bytes(content)
         self._files.append(_File(bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
 
     def finish(self, nodes: tuple[Node, ...], landmarks: Landmarks, made_by: MadeBy) -> None:
@@ -108,8 +111,8 @@ class Writer:
         (self._folder / INDEX).write_bytes(save(tensors, metadata={_DESCRIPTION: json.dumps(description)}))
 
 
-def tokens_name(index: int) -> str:
-    """The file of a goal's tokens."""
+def features_name(index: int) -> str:
+    """The file of a goal's features."""
     return f"{index}.safetensors"
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -93,17 +93,20 @@ def _encode(
             goal = encoded.goal
             nodes.append(Node(name=picture.name, goal=KnownGoal(id=goal.id, height=goal.height, width=goal.width)))
             descriptors.append(describe(encoded.fused, encoder.preset.grid))
-            keeping.add(encoded.fused)
+            keeping.add(encoded)
             yield
         landmarks = Landmarks.of(torch.stack(descriptors))
         kept = keeping.finish(tuple(nodes), landmarks, MadeBy.of(encoder))
     return GoalSequence(path, nodes=tuple(nodes), landmarks=landmarks, source=source, kept=kept, announce=announce)
 
 
-def complete(steps: Steps[Value]) -> Value:
-    """Do all steps at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return cast(Value, end.value)
+def complete(steps: Steps[Value], between: Callable[[], None] = lambda: None) -> Value:
+    """Do all steps at once, and `between` after each."""
+    result: list[Value] = []
+
+    def watched() -> Steps[None]:
+        result.append((yield from steps))
+
+    for _ in watched():
+        between()
+    return result[0]

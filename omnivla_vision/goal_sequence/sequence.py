@@ -66,7 +66,7 @@ class GoalSequence:
         node = self.nodes[index]
         if self._kept is not None:
             try:
-                return encoder.recall_goal(node.goal, self._kept.tokens(index))
+                return encoder.recall_goal(node.goal, **self._kept.features(index))
             except DamagedGoalSequenceError as error:
                 if self._source is None:
                     raise

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from torch import Tensor
-
 from omnivla_vision.engine.bundle import ForeignBundleError
 from omnivla_vision.engine.store_folder import StoreError, default_store, expand_store, prepare
+from omnivla_vision.goal import EncodedGoal
 from omnivla_vision.goal_sequence.kept import KeptSequence, Node, Writer
 from omnivla_vision.goal_sequence.landmarks import Landmarks
 from omnivla_vision.goal_sequence.made_by import MadeBy
@@ -79,11 +78,11 @@ class Keeping:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
-    def add(self, fused: Tensor) -> None:
-        """The tokens of the next goal, before the projector."""
+    def add(self, goal: EncodedGoal) -> None:
+        """The next goal."""
         with self._guarding():
             if self._writer is not None:
-                self._writer.add(fused)
+                self._writer.add(goal)
 
     def finish(self, nodes: tuple[Node, ...], landmarks: Landmarks, made_by: MadeBy) -> KeptSequence | None:
         """All goals were added: from now on it can be found. None if it could not be kept."""

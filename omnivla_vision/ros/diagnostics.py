@@ -153,7 +153,7 @@ def _goal(snapshot: Snapshot, health: Health) -> Status:
     if position.sequence is not None:
         values |= {"sequence": position.sequence.path, "index": position.index, "number": position.number}
         values |= {"node": position.name, "source": position.source}
-    problem = snapshot.sequence_problem and f"goal sequence refused, the previous one stays: {snapshot.sequence_problem}"
+    problem = snapshot.sequence_problem and f"goal sequence refused, the one before stays: {snapshot.sequence_problem}"
     problems = [health.goal_problem, problem, _unheard(topic) if topic is not None and topic.unheard else ""]
     if any(problems):
         return Status("goal", WARN, "; ".join(filter(None, problems)), values)

@@ -17,7 +17,7 @@ from omnivla_vision.errors import VisionError
 from omnivla_vision.goal_sequence.advance import AdvanceRule
 from omnivla_vision.goal_sequence.errors import GoalSequenceError
 from omnivla_vision.goal_sequence.follower import Follower, Position, SequenceGoal
-from omnivla_vision.goal_sequence.prepare import Steps, prepare
+from omnivla_vision.goal_sequence.prepare import Steps, complete, prepare
 from omnivla_vision.goal_sequence.sequence import GoalSequence
 from omnivla_vision.goal_sequence.store import SequenceStore
 from omnivla_vision.live.frames import OfferedGoal, Result
@@ -159,15 +159,14 @@ class GoalSequences:
 
     def _all_steps(self, steps: Steps[GoalSequence]) -> GoalSequence:
         started = said = time.monotonic()
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                sequence: GoalSequence = end.value
-                break
+
+        def say() -> None:
+            nonlocal said
             if time.monotonic() > said + PROGRESS_S:
                 said = time.monotonic()
                 self._node.get_logger().info(f"encoding the goal sequence {self._path}, {said - started:.0f} s so far")
+
+        sequence = complete(steps, say)
         self._say_ready(sequence, time.monotonic() - started)
         return sequence
 
@@ -191,7 +190,7 @@ class GoalSequences:
         except Exception as error:  # noqa: BLE001 - whatever it was, the sequence before it stays
             known = isinstance(error, VisionError)
             self.problem = f"{'' if known else f'{type(error).__name__}: '}{error}"
-            self._report(f"goal sequence refused, the previous one stays: {self.problem}")
+            self._report(f"goal sequence refused, the one before stays: {self.problem}")
             self._publish(self.position)
             return
         if self._request is mine and self._follower is not None:

@@ -79,9 +79,9 @@ class VisionNode(GuardedLifecycleNode):
         """Read the parameters, load the network and warm it up, encode the goal to start with."""
         settings = self._settings.read()
         self._on_live_parameters(settings)
-        pairing(settings, lambda images: None)  # only to learn now whether it can be had
         if settings.goal_sequence_path:
             check_parameters(settings)  # now, and not after the network was loaded
+        pairing(settings, lambda images: None)  # only to learn now whether it can be had
         goal = _goal_file(settings)
         with signals.interruptible():
             self._encoder = self._load(settings, self.get_logger())
