@@ -58,6 +58,6 @@ class Landmarks:
 
 
 def describe(patches: Tensor, grid: Grid) -> Tensor:
-    """[grid.tokens, width] patches before the projector -> float32 [cells * width]: averages over parts of the image."""
+    """[grid.tokens, width] patches before the projector -> float32 [cells * width], averages over parts of an image."""
     pooling = Pooling("average", min(CELLS, grid.height), min(CELLS, grid.width))
     return pool(patches[None].float(), grid, pooling).flatten()

@@ -193,6 +193,7 @@ def test_a_sequence_beside_paired_goals_is_refused(tmp_path: Path, route: Path) 
         setup.wait_for(lambda: any(reason in r.message for r in setup.probe.reports["node"]), "the refusal")
 
 
+@pytest.mark.slow  # the small network for real
 def test_moving_by_itself(tmp_path: Path) -> None:
     """Frames like the next goal move on, and those that are like none do not."""
     room, street = PICTURES[0].copy(), PICTURES[1].copy()
