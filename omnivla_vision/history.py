@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -119,7 +120,8 @@ class Ring:
         if len(self._places) == history.kept:
             del self._stamps_ns[0], self._places[0]
         place, self._next = self._next, (self._next + 1) % history.kept
-        if all(bool(part.isfinite().all()) for part in tokens):
+        # The extremes tell, and NaN wins over both: a tenth of the time of asking each number.
+        if all(math.isfinite(extreme) for part in tokens for extreme in part.aminmax()):
             for slots, part in zip(self._slots, tokens, strict=True):
                 slots[place].copy_(part)
         else:
