@@ -2,10 +2,13 @@
 
     .venv/bin/python benchmarks/node_overhead.py --json benchmarks/results/node_overhead.json
     .venv/bin/python benchmarks/node_overhead.py --seconds 600        # the soak
+    .venv/bin/python benchmarks/node_overhead.py --history 31 --json benchmarks/results/node_history.json
 
 The network is replaced by a constant (constant_node.py), the tokens have OmniVLA's size (float16 [512, 2176], 2.2 MB),
 the camera is a process of its own that sends VGA rgb8 at 30 Hz, best effort. Then a plain node (plain_node.py) gets the
 same. All of it on this machine, with the shipped Fast DDS profile.
+
+With --history the node runs without and with past frames in turns, and nothing else is measured.
 """
 
 from __future__ import annotations
@@ -116,11 +119,11 @@ def measure(
     }
 
 
-def measure_ours(seconds: float, folder: Path) -> dict[str, Any]:
-    """The real node around a constant."""
+def measure_ours(seconds: float, folder: Path, parameters: dict[str, object] | None = None) -> dict[str, Any]:
+    """The real node around a constant; `parameters` on top of its defaults."""
     namespace, overhead = "/overhead_ours", folder / "overhead.txt"
     node = NodeProcess(
-        parameters={"preset": "dinosiglip-224"},
+        parameters={"preset": "dinosiglip-224", **(parameters or {})},
         remappings=[f"__ns:={namespace}"],
         log=folder / "ours.log",
         program=(str(HERE / "constant_node.py"), "--overhead", str(overhead)),
@@ -163,19 +166,51 @@ def measure_plain(seconds: float, folder: Path) -> dict[str, Any]:
         return measure(node, probe, namespace, seconds, received, lambda: len(received))
 
 
+def measure_pairs(
+    parameters: dict[str, object], pairs: int, seconds: float, folder: Path
+) -> dict[str, list[dict[str, Any]] | dict[str, Any]]:
+    """The node without and with some parameters in turns, and how much longer a frame takes with them.
+
+    A machine that others use, too, is quick in one minute and slow in the next: pairs of neighbours tell, and among
+    several of them the median.
+    """
+    without, with_them = [], []
+    for _ in range(pairs):
+        without.append(measure_ours(seconds, folder))
+        with_them.append(measure_ours(seconds, folder, parameters))
+    more = {
+        name: [
+            round(b["overhead_ms"][name] - a["overhead_ms"][name], 2) for a, b in zip(without, with_them, strict=True)
+        ]
+        for name in ("p50", "p99")
+    }
+    return {
+        "parameters": parameters,
+        "more_overhead_ms": {**more, **{f"median {name}": float(np.median(values)) for name, values in more.items()}},
+        "without": without,
+        "with": with_them,
+    }
+
+
 def main() -> int:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long our node is watched (%(default)s)")
     parser.add_argument("--plain-seconds", type=float, default=10.0, help="how long the plain one is (%(default)s)")
+    parser.add_argument("--history", type=int, metavar="N", help="measure what N past frames cost, and nothing else")
+    parser.add_argument("--pairs", type=int, default=5, help="runs without and with them (%(default)s)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
     stay_on_this_machine(os.environ)
     use_shipped_profile(os.environ)
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
     report: dict[str, Any] = {"machine": machine(), "camera": f"640x480 rgb8, {RATE_HZ} Hz, best effort"}
-    report["node"] = measure_ours(arguments.seconds, folder)
-    if arguments.plain_seconds:
+    if arguments.history:
+        history: dict[str, object] = {"history.frames": arguments.history}
+        report |= measure_pairs(history, arguments.pairs, arguments.seconds, folder)
+    else:
+        report["node"] = measure_ours(arguments.seconds, folder)
+    if arguments.plain_seconds and not arguments.history:
         report["plain_node"] = measure_plain(arguments.plain_seconds, folder)
         ratio = report["node"]["cpu_ms_per_frame"] / report["plain_node"]["cpu_ms_per_frame"]
         report["cpu_per_frame_ours_over_plain"] = round(ratio, 3)
