@@ -1,0 +1,64 @@
+"""A sheet of pictures for people: the images of a frame in a row, and below each what every output makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from omnivla_vision.images.opencv import thumbnail
+from omnivla_vision.network.grid import Grid
+from omnivla_vision.tokens.pictures import Features, Image, PcaBasis
+
+CELL, GAP, LINE = 160, 8, 20
+# Three components need more tokens than that to be found among.
+FEWEST = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One output: its tokens [grid.tokens, width] of each image that it has, by the image's name."""
+
+    name: str
+    grid: Grid
+    tokens: Mapping[str, Features]
+
+
+def sheet(images: Mapping[str, Image], outputs: Sequence[Shown]) -> Image:
+    """Draw it.
+
+    Args:
+        images: RGB, uint8, [H, W, 3] each, by name.
+        outputs: below them, in this order. The colours of each are three principal components of all its tokens, so
+            that they mean the same across a row. Of too few tokens, as class tokens are, none are drawn.
+
+    Returns:
+        RGB, uint8, [H, W, 3].
+    """
+    rows = [_row(list(images), list(images.values()))]
+    for output in outputs:
+        if sum(map(len, output.tokens.values())) < FEWEST:
+            continue
+        basis = PcaBasis.fit(np.concatenate(list(output.tokens.values())))
+        cells = [
+            basis.picture(output.tokens[name], grid=output.grid, height=CELL) if name in output.tokens else None
+            for name in images
+        ]
+        rows.append(_row([f"{output.name}: {output.grid} of each image"], cells))
+    return np.concatenate(rows)
+
+
+def _row(labels: Sequence[str], pictures: Sequence[Image | None]) -> Image:
+    """Pictures side by side in cells of CELL x CELL, or nothing in one, with a label above each as far as there are."""
+    row = np.full((LINE + CELL + GAP, len(pictures) * (CELL + GAP), 3), 255, np.uint8)
+    for column, label in enumerate(labels):
+        place = (column * (CELL + GAP), LINE - 6)
+        cv2.putText(row, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA)
+    for column, picture in enumerate(pictures):
+        if picture is not None:
+            height, width = (max(1, round(side * CELL / max(picture.shape[:2]))) for side in picture.shape[:2])
+            left = column * (CELL + GAP)
+            row[LINE : LINE + height, left : left + width] = thumbnail(picture, width=width, height=height)
+    return row
