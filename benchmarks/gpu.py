@@ -191,7 +191,7 @@ def _preprocessing(preset: Preset) -> dict[str, dict[str, float]]:
 
         def on_device(frame: Tensor = frame) -> Tensor:
             planes = frame.to(DEVICE).permute(2, 0, 1).unsqueeze(0).float()
-            return F.interpolate(planes, size=(size, size), mode="bicubic", antialias=True).round().clamp(0, 255)
+            return F.interpolate(planes, size=tuple(size), mode="bicubic", antialias=True).round().clamp(0, 255)
 
         def on_cpu(frame: Tensor = frame) -> list[Tensor]:
             return [pixels.to(DEVICE) for pixels in preprocess.pixels([frame.numpy()])]

@@ -23,7 +23,9 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from omnivla_vision.loading import EncoderOptions, encoder_of
-from omnivla_vision.network.presets import HALF, EncoderSpec, Preset
+from omnivla_vision.network.encoders import HALF
+from omnivla_vision.network.image_size import ImageSize
+from omnivla_vision.network.spec import EncoderSpec, Preset
 from omnivla_vision.replay.bag import COMPRESSED_IMAGE, Bag
 from omnivla_vision.replay.baseline import BaselineBuilder
 from omnivla_vision.replay.decoding import message_types
@@ -41,7 +43,7 @@ TINY = Preset(
         EncoderSpec(
             name=name,
             timm_id="",
-            image_size=32,
+            image_size=ImageSize.square(32),
             patch_size=16,
             width=16,
             depth=2,

@@ -103,8 +103,7 @@ class VisionEncoder:
 
     def warm_up(self) -> None:
         """Run the network once, so that the first frame is not slower than the others."""
-        size = self.preset.inputs[0].size
-        black = np.zeros((size, size, 3), np.uint8)
+        black = np.zeros((*self.preset.inputs[0].size, 3), np.uint8)
         whole = Preprocessor(replace(self.preset, views=WHOLE))  # a mask fits its camera's images only
         inputs = _inputs(whole, self._batch_engine, [black] * len(self.cameras), self.cameras)
         self._pool(fuse(self._batch_engine(inputs), self.preset), {})

@@ -21,7 +21,7 @@ class TimmPair:
                 spec.timm_id.split(".")[0],
                 pretrained=False,
                 num_classes=0,
-                img_size=spec.image_size,
+                img_size=tuple(spec.image_size),
                 depth=spec.depth,
             ).eval()
             for spec in preset.encoders

@@ -48,7 +48,7 @@ def preset_of_config(folder: Path, encoders: int) -> tuple[Preset | None, str]:
         raise _config_error(file, "timm_model_ids", timm_ids, f"models that can be run ({error})") from error
     activations = config.get("timm_override_act_layers")
     _agree(file, "timm_model_ids", _names(timm_ids), [spec.architecture for spec in preset.encoders])
-    _agree(file, "image_sizes", sizes, [spec.image_size for spec in preset.encoders])
+    _agree(file, "image_sizes", sizes, [spec.image_size.height for spec in preset.encoders])  # squares
     _agree(file, "use_fused_vision_backbone", config.get("use_fused_vision_backbone"), len(preset.encoders) == 2)
     if isinstance(activations, list) and any(activations):
         ran = [spec.activation if found else None for found, spec in zip(activations, preset.encoders, strict=False)]
@@ -75,7 +75,7 @@ def _configure(file: Path, preset: Preset) -> Configured:
     for place, spec in enumerate(preset.encoders):
         size = _item(file, config, "input_sizes", place, len(preset.encoders))
         if size is not None:
-            _agree(file, f"input_sizes[{place}]", size, [3, spec.image_size, spec.image_size])
+            _agree(file, f"input_sizes[{place}]", size, [3, *spec.image_size])
         spec, source = _normalized(file, config, place, spec, len(preset.encoders))
         sources.add(source)
         resize, source = _resize(file, config, place, spec, strategy, len(preset.encoders))
@@ -120,9 +120,9 @@ def _resize(
 ) -> tuple[Resize, str]:
     params = _item(file, config, "tvf_resize_params", place, encoders) or {}
     letterbox, size = config.get("tvf_do_letterbox"), params.get("size")
-    square = [spec.image_size, spec.image_size]
-    if size is not None and size not in (spec.image_size, square):
-        raise _config_error(file, f"tvf_resize_params[{place}].size", size, f"{spec.image_size} or {square}")
+    side, square = spec.image_size.height, list(spec.image_size)
+    if size is not None and size not in (side, square):
+        raise _config_error(file, f"tvf_resize_params[{place}].size", size, f"{side} or {square}")
     if strategy is None and (letterbox is not None or size is not None):
         strategy = "letterbox" if letterbox else "resize-naive" if size == square else "resize-crop"
     if strategy is None:
@@ -130,7 +130,7 @@ def _resize(
     if letterbox is not None:
         _agree(file, "tvf_do_letterbox", letterbox, strategy == "letterbox")
     if size is not None and strategy != "letterbox":  # a letterboxed image is square: both sizes mean the same
-        expected = square if strategy == "resize-naive" else spec.image_size
+        expected = square if strategy == "resize-naive" else side
         _agree(file, f"tvf_resize_params[{place}].size", size, expected)
     if params.get("antialias") is False:
         raise _config_error(file, f"tvf_resize_params[{place}].antialias", False, "true: PIL always antialiases")

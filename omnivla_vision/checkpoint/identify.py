@@ -9,7 +9,8 @@ from pathlib import Path
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, PresetConflictError, UnknownFormatError
 from omnivla_vision.checkpoint.stored import Source
-from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS, TIMM_PREFIX, get_preset
+from omnivla_vision.network.image_size import ImageSize
+from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS, TIMM_PREFIX, get_preset, presets_of_files
 from omnivla_vision.network.spec import EncoderSpec, Preset
 
 # Prismatic's `vision_backbone_id`, from `configuration_prismatic.py` of OpenVLA.
@@ -59,11 +60,11 @@ def preset_of_timm_ids(ids: Sequence[str], sizes: Sequence[int] | None = None) -
         TimmPresetError: not in the table, and timm makes none either.
         GridMismatchError: the grids differ.
     """
-    for preset in PRESETS.values():
+    for preset in presets_of_files():
         same_models = len(preset.encoders) == len(ids) and all(
             _same_model(spec.timm_id, timm_id) for spec, timm_id in zip(preset.encoders, ids, strict=True)
         )
-        if same_models and (sizes is None or [spec.image_size for spec in preset.encoders] == list(sizes)):
+        if same_models and (sizes is None or [spec.image_size for spec in preset.encoders] == _squares(sizes)):
             return preset
     parts = [f"{timm_id}@{size}" for timm_id, size in zip(ids, sizes, strict=True)] if sizes else ids
     return get_preset(TIMM_PREFIX + "+".join(parts))
@@ -75,17 +76,23 @@ def encoder_of_timm_id(timm_id: str, image_size: int) -> EncoderSpec:
     Raises:
         TimmPresetError: none has it, and timm makes none either.
     """
-    for spec in (spec for preset in PRESETS.values() for spec in preset.encoders):
-        if _same_model(spec.timm_id, timm_id) and spec.image_size == image_size:
+    for spec in (spec for preset in presets_of_files() for spec in preset.encoders):
+        if _same_model(spec.timm_id, timm_id) and [spec.image_size] == _squares([image_size]):
             return spec
     return get_preset(f"{TIMM_PREFIX}{timm_id}@{image_size}").encoders[0]
 
 
 def same_architectures(one: Preset, other: Preset) -> bool:
-    """Whether two presets take the same weights at the same input sizes."""
-    return [(spec.architecture, spec.image_size) for spec in one.encoders] == [
-        (spec.architecture, spec.image_size) for spec in other.encoders
-    ]
+    """Whether two presets take the same weights, and at the same input sizes where these have positions of it."""
+    return _architectures(one) == _architectures(other)
+
+
+def _architectures(preset: Preset) -> list[tuple[str, ImageSize | None]]:
+    return [(spec.architecture, spec.image_size if spec.rope_temperature is None else None) for spec in preset.encoders]
+
+
+def _squares(sides: Sequence[int]) -> list[tuple[int, int]]:
+    return [(side, side) for side in sides]
 
 
 def preset_of_shapes(file: Path, encoders: Sequence[Mapping[str, Source]], *, resample: bool) -> Preset:
@@ -97,7 +104,7 @@ def preset_of_shapes(file: Path, encoders: Sequence[Mapping[str, Source]], *, re
     """
     fitting = [
         preset
-        for preset in PRESETS.values()
+        for preset in presets_of_files()
         if len(preset.encoders) == len(encoders)
         and all(_fits(spec, tensors, resample) for spec, tensors in zip(preset.encoders, encoders, strict=True))
     ]
@@ -112,7 +119,7 @@ def preset_of_shapes(file: Path, encoders: Sequence[Mapping[str, Source]], *, re
         raise UnknownFormatError(
             file,
             found="an encoder of shapes that no preset has",
-            expected=f"one of {', '.join(p.name for p in PRESETS.values() if len(p.encoders) == 1)}",
+            expected=f"one of {', '.join(p.name for p in presets_of_files() if len(p.encoders) == 1)}",
             advice="say which model it is with --preset timm:ID",
         )
     return fitting[0] if fitting else PRESETS[DEFAULT_PRESET]

@@ -143,7 +143,7 @@ def _plan_projector(contents: Contents, preset: Preset) -> dict[str, Source]:
 
 def _resampled(plan: Mapping[str, Source]) -> tuple[str, ...]:
     return tuple(
-        f"{name}: positions resampled from {source.stored_grid}x{source.stored_grid} to {source.grid}x{source.grid}"
+        f"{name}: positions resampled from {source.stored_grid} to {source.grid}"
         for name, source in plan.items()
         if isinstance(source, ResampledPositions)
     )

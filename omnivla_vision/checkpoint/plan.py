@@ -173,7 +173,7 @@ def _source(encoder: _Encoder, name: str, shape: tuple[int, ...]) -> Source:
             advice="the checkpoint is incomplete, or of another preset",
         )
     if name == "pos_embed" and encoder.contents.resample:
-        source = resample(source, grid=spec.grid.height, prefix_tokens=spec.prefix_tokens if spec.embed_prefix else 0)
+        source = resample(source, spec)
     check_dtype(source)
     _check_shape(source, shape, encoder.preset)
     return source

@@ -1,4 +1,4 @@
-"""Position embeddings for another input size than the one they were trained at, resampled as timm does it."""
+"""Position embeddings for another input size than the one they were trained at, resampled as timm or DINOv2 does it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omnivla_vision.checkpoint.stored import Source, byte_view
+from omnivla_vision.network.grid import Grid
+from omnivla_vision.network.spec import EncoderSpec, PositionResize
+
+# Its authors' guard against rounding, which shifts every position a little.
+DINOV2_OFFSET = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResampledPositions:
-    """[1, prefix + old grid^2, width] -> [1, prefix + grid^2, width]: antialiased bicubic, in float32; prefix kept."""
+    """[1, prefix + old grid^2, width] -> [1, prefix + patches, width]: bicubic, in float32; the prefix is kept.
+
+    `EncoderSpec.position_resize` says how. DINOv2's own code scales by (grid + 0.1) / old grid, not antialiased
+    (`interpolate_pos_encoding` of its models without registers).
+    """
 
     source: Source
-    grid: int
+    grid: Grid
     prefix_tokens: int
+    how: PositionResize
 
     @property
     def file(self) -> Path:
@@ -45,28 +55,36 @@ class ResampledPositions:
     @property
     def shape(self) -> tuple[int, ...]:
         """See `Source`."""
-        return (1, self.prefix_tokens + self.grid**2, self.source.shape[2])
+        return (1, self.prefix_tokens + self.grid.tokens, self.source.shape[2])
 
     @property
-    def stored_grid(self) -> int:
-        """Patches per side in the file; the rest of a division by rows that are not square is noticed by `resample`."""
-        return math.isqrt(self.source.shape[1] - self.prefix_tokens)
+    def stored_grid(self) -> Grid:
+        """In the file: a square one, which `resample` looks at."""
+        side = math.isqrt(self.source.shape[1] - self.prefix_tokens)
+        return Grid(side, side)
 
     def read(self, consume: Callable[[memoryview], None]) -> Tensor:
         """See `Source`."""
         stored = self.source.read(lambda _: None)
         prefix, patches = stored[:, : self.prefix_tokens], stored[:, self.prefix_tokens :]
-        picture = patches.float().reshape(1, self.stored_grid, self.stored_grid, -1).permute(0, 3, 1, 2)
-        resampled = F.interpolate(picture, size=(self.grid, self.grid), mode="bicubic", antialias=True)
-        rows = resampled.permute(0, 2, 3, 1).reshape(1, self.grid**2, -1).to(self.dtype)
+        picture = patches.float().unflatten(1, self.stored_grid).permute(0, 3, 1, 2)
+        rows = self._resampled(picture).permute(0, 2, 3, 1).flatten(1, 2).to(self.dtype)
         result = torch.cat([prefix, rows], dim=1)
         consume(byte_view(result))
         return result
 
+    def _resampled(self, picture: Tensor) -> Tensor:
+        if self.how == "antialiased":
+            return F.interpolate(picture, size=self.grid, mode="bicubic", antialias=True)
+        height, width = ((new + DINOV2_OFFSET) / old for new, old in zip(self.grid, self.stored_grid, strict=True))
+        return F.interpolate(picture, scale_factor=(height, width), mode="bicubic")
 
-def resample(positions: Source, *, grid: int, prefix_tokens: int) -> Source:
-    """`positions` for a grid of `grid` x `grid` patches; itself if it is of that grid already, or of no square one."""
+
+def resample(positions: Source, spec: EncoderSpec) -> Source:
+    """`positions` for an encoder's grid; itself if it is of that grid already, or of no square one."""
+    prefix_tokens = spec.prefix_tokens if spec.embed_prefix else 0
     patches = positions.shape[1] - prefix_tokens if len(positions.shape) == 3 else 0
-    if patches <= 0 or patches == grid**2 or math.isqrt(patches) ** 2 != patches:
+    side = math.isqrt(max(0, patches))
+    if patches <= 0 or side**2 != patches or spec.grid == (side, side):
         return positions
-    return ResampledPositions(source=positions, grid=grid, prefix_tokens=prefix_tokens)
+    return ResampledPositions(source=positions, grid=spec.grid, prefix_tokens=prefix_tokens, how=spec.position_resize)

@@ -12,7 +12,7 @@ from omnivla_vision.checkpoint.contents import Configured
 from omnivla_vision.checkpoint.errors import ConfigError
 from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.checkpoint.prismatic import configure_native
-from omnivla_vision.network.presets import PRESETS
+from omnivla_vision.network.presets import presets_of_files
 from omnivla_vision.network.spec import EncoderSpec, Preset
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -67,7 +67,7 @@ def preset_beside(weights: Path) -> Preset | None:
     numbers = _DEFAULTS[kind] | (config.get("vision_config") or {} if kind == "siglip" else config)
     whole = {"skipped_blocks": 0, "final_norm": True} if _DEFAULTS[kind] is _SIGLIP else {}
     expected = _numbers(numbers) | whole
-    for preset in PRESETS.values():
+    for preset in presets_of_files():
         first, *others = preset.encoders
         if not others and all(getattr(first, name) == value for name, value in expected.items()):
             return preset
@@ -84,7 +84,7 @@ def _numbers(config: dict[str, Any]) -> dict[str, Any]:
         "heads": config["num_attention_heads"],
         "mlp_width": config["intermediate_size"] * (2 if gated else 1),
         "patch_size": config["patch_size"],
-        "image_size": config["image_size"],
+        "image_size": (config["image_size"], config["image_size"]),
         "register_tokens": config.get("num_register_tokens", 0),
         "activation": "swiglu" if gated and activation == "silu" else activation,
         "norm_eps": config["layer_norm_eps"],

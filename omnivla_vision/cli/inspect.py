@@ -105,7 +105,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "normalization_from": checkpoint.sources["normalization"],
         "resize": {
             spec.name: {
-                "size": spec.image_size,
+                "size": spec.image_size.height if spec.image_size.is_square else list(spec.image_size),
                 "strategy": spec.resize.strategy,
                 "interpolation": spec.resize.interpolation,
                 "fill": list(spec.resize.fill),

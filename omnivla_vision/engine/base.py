@@ -51,9 +51,9 @@ class EngineSpec:
 
     @property
     def input_shapes(self) -> tuple[tuple[int, int, int, int], ...]:
-        """[B, C, S, S] of each input tensor: three channels of pixels, or three per encoder that shares them."""
+        """[B, C, H, W] of each input tensor: three channels of pixels, or three per encoder that shares them."""
         return tuple(
-            (self.images, 3 if self.entry == "uint8" else 3 * len(inputs.encoders), inputs.size, inputs.size)
+            (self.images, 3 if self.entry == "uint8" else 3 * len(inputs.encoders), *inputs.size)
             for inputs in self.preset.inputs
         )
 
@@ -93,7 +93,7 @@ class Engine(Protocol):
     notice: str
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Encode one [B, C, S, S] tensor per input size -> one float32 [B, rows, width] per encoder, on the CPU.
+        """Encode one [B, C, H, W] tensor per input size -> one float32 [B, rows, width] per encoder, on the CPU.
 
         Raises:
             EngineInputError: not the tensors that the engine was built for.

@@ -15,7 +15,7 @@ GRAPH_VERSION = 3
 
 
 class Normalize(nn.Module):
-    """uint8 [B, 3, S, S] pixels -> float32 [B, 3 * encoders, S, S], with the arithmetic of `preprocess`."""
+    """uint8 [B, 3, H, W] pixels -> float32 [B, 3 * encoders, H, W], with the arithmetic of `preprocess`."""
 
     mean: Tensor
     std: Tensor

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
@@ -265,7 +266,8 @@ def bundle_key(backend: Backend, spec: EngineSpec, fingerprint: str) -> dict[str
 def _network(preset: Preset) -> dict[str, Any]:
     """All numbers of a network; what is done to images in front of it does not count."""
     facts = asdict(preset.network)
-    del facts["image_path"], facts["views"]
+    for name in ("image_path", "views", "outputs", "history"):
+        del facts[name]
     return facts
 
 
@@ -290,4 +292,8 @@ def _rebuild(kind: Any, value: Any) -> Any:
         return kind(**{name: _rebuild(hints[name], part) for name, part in value.items()})
     if get_origin(kind) is tuple:
         return tuple(_rebuild(get_args(kind)[0], item) for item in value)
+    if isinstance(kind, type) and issubclass(kind, tuple):  # a named one
+        return kind(*value)
+    if isinstance(kind, UnionType) and value is not None:  # an optional one
+        return _rebuild(get_args(kind)[0], value)
     return value

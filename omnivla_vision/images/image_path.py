@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from omnivla_vision.images.crop import crop_and_back, crop_and_resize
-from omnivla_vision.images.fit import fit_into, pad
+from omnivla_vision.images.fit import centre, fit_into, pad
 from omnivla_vision.images.jpeg import jpeg_round_trip
 from omnivla_vision.images.resample import resample
 from omnivla_vision.images.rgb import Image, check_rgb
 from omnivla_vision.network.image_paths import (
+    CentreTo,
     CropAndResize,
     FitInto,
     ImagePath,
@@ -51,9 +52,11 @@ def _do(step: Step, image: Image) -> Image:
     if isinstance(step, ResizeTo):
         return resample(image, step.size, step.filter, antialias=step.antialias)
     if isinstance(step, FitInto):
-        return fit_into(image, step.size)
+        return fit_into(image, step.size, antialias=step.antialias)
     if isinstance(step, PadTo):
-        return pad(image, step.size, step.fill)
+        return pad(image, step.size, step.fill, corner=step.corner)
+    if isinstance(step, CentreTo):
+        return centre(image, step.height, step.width)
     if isinstance(step, CropAndResize):
         return crop_and_resize(image, step.area, step.size)
     return crop_and_back(image, step.area)

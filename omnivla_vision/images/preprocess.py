@@ -37,7 +37,7 @@ class Preprocessor:
             names: whose they are, by which regions and masks are chosen; none where all are treated alike.
 
         Returns:
-            One float32 [B, 3 * encoders, S, S] tensor per `preset.inputs`.
+            One float32 [B, 3 * encoders, H, W] tensor per `preset.inputs`.
 
         Raises:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.
@@ -48,7 +48,7 @@ class Preprocessor:
         stacks = []
         for inputs, pixels in zip(self.preset.inputs, self.pixels(images, names), strict=True):
             unit = pixels.float().div_(255)
-            stack = torch.empty(len(images), 3 * len(inputs.encoders), inputs.size, inputs.size)
+            stack = torch.empty(len(images), 3 * len(inputs.encoders), *inputs.size)
             for spec, part in zip(inputs.encoders, stack.split(3, dim=1), strict=True):
                 mean, std = self._statistics[spec.name]
                 torch.sub(unit, mean, out=part).div_(std)
@@ -59,7 +59,7 @@ class Preprocessor:
         """Only region and mask, the image path and the resize, for an engine that normalizes by itself.
 
         Returns:
-            One uint8 [B, 3, S, S] tensor per `preset.inputs`.
+            One uint8 [B, 3, H, W] tensor per `preset.inputs`.
 
         Raises:
             NotAnRgbImageError: an array has another dtype or shape, or no pixels.

@@ -1,4 +1,4 @@
-"""An image of any size to an encoder's square, as PIL and torchvision do it; the letterbox of long images in strips."""
+"""An image of any size to an encoder's own, as PIL and torchvision do it; the letterbox of long images in strips."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from omnivla_vision.images.rgb import Image, check_rgb
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.spec import Interpolation, Resize
 
 _PIXELS_AT_A_TIME = 4_000_000
 
 
-def resize(image: Image, size: int, how: Resize = Resize()) -> Tensor:  # noqa: B008 - immutable
-    """Bring an image of any size to [3, size, size] uint8: antialiased (bicubic: a = -0.5), rounded and clamped.
+def resize(image: Image, size: ImageSize, how: Resize = Resize()) -> Tensor:  # noqa: B008 - immutable
+    """Bring an image of any size to [3, *size] uint8: antialiased (bicubic: a = -0.5), rounded and clamped.
 
     torch's uint8 kernel works in PIL's fixed-point arithmetic, the width first, and differs from PIL by at most one
     level, by two where it enlarges: from Pillow up to 11.3. Pillow 12 and 13 begin with the height of tall images, and
-    round otherwise (docs/image_paths.md). A `size` x `size` image comes back unchanged. The strategies are Prismatic's:
+    round otherwise (docs/image_paths.md). An image of `size` comes back unchanged. The strategies are Prismatic's:
     sizes and offsets are rounded as torchvision's resize and centre crop do it.
 
     Raises:
@@ -26,16 +27,19 @@ def resize(image: Image, size: int, how: Resize = Resize()) -> Tensor:  # noqa: 
         ImageShapeError: longer or narrower than `check_shape` allows.
     """
     check_rgb(image)
+    if how.strategy == "resize-naive":
+        return scale(planes_of(image), size, how.interpolation)[0]
+    side = size.height  # of a square: a spec has no others for these strategies
     height, width = image.shape[:2]
     above, before = _borders(height, width) if how.strategy == "letterbox" else (0, 0)
     sides = height + 2 * above, width + 2 * before
-    scaled = (size, size) if how.strategy == "resize-naive" else tuple(int(size * s / min(sides)) for s in sides)
+    scaled = tuple(int(side * s / min(sides)) for s in sides)
     if above or before:
         planes = _pad_and_scale(image, above, before, scaled, how)
     else:
         planes = scale(planes_of(image), scaled, how.interpolation)
-    top, left = (round((side - size) / 2) for side in scaled)
-    return planes[0, :, top : top + size, left : left + size]
+    top, left = (round((s - side) / 2) for s in scaled)
+    return planes[0, :, top : top + side, left : left + side]
 
 
 def _borders(height: int, width: int) -> tuple[int, int]:
@@ -59,7 +63,7 @@ def image_of(planes: Tensor) -> Image:
 
 def scale(planes: Tensor, sides: tuple[int, ...], interpolation: Interpolation) -> Tensor:
     """PIL's `resize` of [1, 3, H, W] uint8 to other sides, to one level; nothing where the sides are right already."""
-    if planes.shape[2:] == sides:
+    if tuple(planes.shape[2:]) == tuple(sides):
         return planes
     return F.interpolate(planes, size=sides, mode=interpolation, antialias=True)
 

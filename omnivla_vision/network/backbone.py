@@ -21,7 +21,7 @@ class Backbone(nn.Module):
         """Encode a batch of images.
 
         Args:
-            stacks: one [B, 3 * encoders, S, S] tensor per `preset.inputs`, each encoder's normalization in its own
+            stacks: one [B, 3 * encoders, H, W] tensor per `preset.inputs`, each encoder's normalization in its own
                 three channels, in the preset's order.
 
         Returns:

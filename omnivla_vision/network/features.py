@@ -74,7 +74,9 @@ def pool(tokens: Tensor, grid: Grid, pooling: Pooling) -> Tensor:
         return _to_grid(tokens, grid, pooled)
     if pooling.kind == "shuffle":
         batch, _, width = tokens.shape
-        blocks = tokens.reshape(batch, pooled.height, pooling.rows, pooled.width, pooling.columns, width)
+        below, right = pooled.height * pooling.rows - grid.height, pooled.width * pooling.columns - grid.width
+        picture = F.pad(tokens.unflatten(1, grid), (0, 0, 0, right, 0, below))
+        blocks = picture.reshape(batch, pooled.height, pooling.rows, pooled.width, pooling.columns, width)
         return blocks.transpose(2, 3).reshape(batch, pooled.tokens, pooling.rows * pooling.columns * width)
     return tokens
 

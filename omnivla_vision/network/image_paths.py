@@ -2,7 +2,9 @@
 
 Sources: openvla/openvla (`experiments/robot/openvla_utils.py`, `vla-scripts/deploy.py`), moojink/openvla-oft
 (`experiments/robot/openvla_utils.py`), Physical-Intelligence/openpi (`openpi_client/image_tools.py`), NHirose/OmniVLA
-(`inference/run_omnivla.py`); the crop without TensorFlow is that of openvla-mini and MolmoAct.
+(`inference/run_omnivla.py`), InternRobotics/NavDP (`baselines/navdp/policy_agent.py`), huggingface/lerobot
+(`policies/smolvla/modeling_smolvla.py`), ai4ce/CityWalker (`data/citywalk_dataset.py`, `model/citywalker.py`); the
+crop without TensorFlow is that of openvla-mini and MolmoAct.
 """
 
 from __future__ import annotations
@@ -63,31 +65,58 @@ class ResizeTo:
 
 @dataclass(frozen=True, kw_only=True)
 class FitInto:
-    """Resize as PIL does (bilinear, antialiased), all of the image into a square, its proportions kept.
+    """Resize all of the image into a square, its proportions kept, bilinear.
 
     Attributes:
         size: of the square, in pixels: the longer side's; the other is rounded down.
+        antialias: as PIL does it, with a filter that grows where the image shrinks; without, four pixels are mixed
+            whatever the scale, in float32 and rounded once.
     """
 
     size: int
+    antialias: bool = True
 
     @property
     def id(self) -> str:
         """The step with every number, as it stands in a preprocessing id."""
-        return f"fit:{self.size}:bilinear-antialias:uint8"
+        return f"fit:{self.size}:bilinear{'-antialias:uint8' if self.antialias else ':float32'}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PadTo:
-    """Equal borders around a side shorter than `size` pixels, one more at the end if they are odd; RGB, 0..255."""
+    """Borders around a side shorter than `size` pixels; RGB, 0..255.
+
+    Attributes:
+        corner: the image is put into the last one, with all of the border above and on its left; else the borders are
+            equal, one more at the end if they are odd.
+    """
 
     size: int
     fill: tuple[int, int, int] = (0, 0, 0)
+    corner: bool = False
 
     @property
     def id(self) -> str:
         """The step with every number, as it stands in a preprocessing id."""
-        return f"pad:{self.size}:fill={','.join(map(str, self.fill))}"
+        return f"pad:{self.size}:fill={','.join(map(str, self.fill))}{':corner' * self.corner}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CentreTo:
+    """The centre of an image in its own pixels: black borders where it is smaller, cut off where it is larger.
+
+    Attributes:
+        height, width: of the result, in pixels. An odd pixel of the border is behind; an odd one that is cut off is
+            divided as torchvision's `center_crop` rounds.
+    """
+
+    height: int
+    width: int
+
+    @property
+    def id(self) -> str:
+        """The step with every number, as it stands in a preprocessing id."""
+        return f"centre:{self.height}x{self.width}:fill=0,0,0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +166,7 @@ class UnlessSize:
         return f"unless-{self.size}({steps_id(self.steps)})"
 
 
-Step = JpegRoundTrip | ResizeTo | FitInto | PadTo | CropAndResize | CropAndBack | UnlessSize
+Step = JpegRoundTrip | ResizeTo | FitInto | PadTo | CentreTo | CropAndResize | CropAndBack | UnlessSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +204,9 @@ IMAGE_PATHS: dict[str, ImagePath] = {
         ImagePath(name="openvla-oft", steps=(_AS_IN_RLDS,)),
         ImagePath(name="openvla-oft-crop", steps=(_AS_IN_RLDS, _CENTRE)),
         ImagePath(name="openpi", steps=(FitInto(size=224), PadTo(size=224))),
+        ImagePath(name="navdp", steps=(FitInto(size=224, antialias=False), PadTo(size=224))),
+        ImagePath(name="smolvla", steps=(FitInto(size=512, antialias=False), PadTo(size=512, corner=True))),
+        ImagePath(name="citywalker", steps=(CentreTo(height=360, width=640), CentreTo(height=350, width=630))),
     )
 }
 

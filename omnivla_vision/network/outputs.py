@@ -1,7 +1,7 @@
 """What is published of an image's features: outputs, each a name, a pooling, and whose images it is made of. Data only.
 
-Sources: coarse and fine averages from OpenTrackVLA's cache of tokens, pixel shuffle from SmolVLM's connector, class
-tokens from CityWalker; docs/presets.md names the files.
+Sources: coarse and fine averages from OpenTrackVLA's cache of tokens, pixel shuffle from SmolVLM's connector, the
+padded one from NaVILA's, class tokens from CityWalker; docs/presets.md names the files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from omnivla_vision.network.grid import Grid
 # Of `present` images: what the cameras see now, and the goal; of `past` ones: the frames that a history keeps.
 Scope = Literal["present", "past", "all"]
 _AVERAGE = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,3})")
-_SHUFFLE = re.compile(r"shuffle:([1-9]\d{0,2})")
+_SHUFFLE = re.compile(r"(padded-)?shuffle:([1-9]\d{0,2})")
 
 
 class UnknownPoolingError(VisionError):
@@ -35,16 +35,19 @@ class Pooling:
         kind: `none`: each is one. `average`: adaptive average pooling to rows x columns, as torch computes it.
             `shuffle`: each rows x columns neighbouring patches become one token, their features side by side (pixel
             shuffle, rows = columns). `class`: no patches, but the class tokens of the encoders that give theirs.
+        padded: of a shuffle: zeros stand for the rows and columns that are missing behind the last ones; else the
+            patches must divide.
     """
 
     kind: Literal["none", "average", "shuffle", "class"] = "none"
     rows: int = 1
     columns: int = 1
+    padded: bool = False
 
     def __str__(self) -> str:
         if self.kind == "average":
             return f"{self.rows}x{self.columns}"
-        return f"shuffle:{self.rows}" if self.kind == "shuffle" else self.kind
+        return f"{'padded-' * self.padded}shuffle:{self.rows}" if self.kind == "shuffle" else self.kind
 
     def grid(self, patches: Grid) -> Grid:
         """The tokens that come of a grid of patches; 1x1 for class tokens.
@@ -62,17 +65,19 @@ class Pooling:
                 )
             return Grid(self.rows, self.columns)
         if self.kind == "shuffle":
-            if patches.height % self.rows or patches.width % self.columns:
+            height, width = -(-patches.height // self.rows), -(-patches.width // self.columns)
+            if not self.padded and (height * self.rows, width * self.columns) != patches:
+                average = Grid(max(1, patches.height // self.rows), max(1, patches.width // self.columns))
                 raise PoolingError(
                     f"found pooling {self} of {patches} patches; expected a number that divides both; choose another, "
-                    f"or an average such as {max(1, patches.height // self.rows)}x{max(1, patches.width // self.rows)}"
+                    f"padded-{self}, or an average such as {average}"
                 )
-            return Grid(patches.height // self.rows, patches.width // self.columns)
+            return Grid(height, width)
         return patches
 
 
 def get_pooling(name: str) -> Pooling:
-    """Read a pooling's name: `none`, `8x8` (rows x columns), `shuffle:4`, `class`.
+    """Read a pooling's name: `none`, `8x8` (rows x columns), `shuffle:4`, `padded-shuffle:2`, `class`.
 
     Raises:
         UnknownPoolingError: it is something else.
@@ -82,10 +87,10 @@ def get_pooling(name: str) -> Pooling:
     if match := _AVERAGE.fullmatch(name):
         return Pooling("average", int(match[1]), int(match[2]))
     if match := _SHUFFLE.fullmatch(name):
-        return Pooling("shuffle", int(match[1]), int(match[1]))
+        return Pooling("shuffle", int(match[2]), int(match[2]), padded=bool(match[1]))
     raise UnknownPoolingError(
         f"found pooling {name!r}; expected none, ROWSxCOLUMNS for an average such as 8x8, shuffle:K for a pixel "
-        "shuffle such as shuffle:4, or class for the class tokens"
+        "shuffle such as shuffle:4 or padded-shuffle:2, or class for the class tokens"
     )
 
 

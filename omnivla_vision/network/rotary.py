@@ -45,16 +45,17 @@ class Rotary(nn.Module):
 def rotary_tables(spec: EncoderSpec) -> tuple[Tensor, Tensor]:
     """Sines and cosines, float32 [T, head dimension] each, on the CPU.
 
-    A patch's centre has two coordinates from -1 to 1, rows first. Each is turned by a quarter of the head dimension of
-    periods from 1 to (nearly) `rope_temperature`; a pair to be rotated lies half a head apart. The source is
-    `RotaryEmbeddingDinoV3` of timm, whose periods are float32; Meta's own files hold them rounded to bfloat16.
+    A patch's centre has two coordinates from -1 to 1, whatever the image's proportions, rows first. Each is turned by
+    a quarter of the head dimension of periods from 1 to (nearly) `rope_temperature`; a pair to be rotated lies half a
+    head apart. The source is `RotaryEmbeddingDinoV3` of timm, whose periods are float32; Meta's own files hold them
+    rounded to bfloat16.
     """
     if spec.rope_temperature is None:
         raise ValueError(f"{spec.timm_id} has position embeddings")
     quarter = spec.width // spec.heads // 4
     periods = spec.rope_temperature ** (torch.arange(quarter, dtype=torch.float32, device="cpu") / quarter)
-    centres = (torch.arange(spec.grid.height, dtype=torch.float32, device="cpu") + 0.5) / spec.grid.height * 2 - 1
-    places = torch.cartesian_prod(centres, centres)  # [grid * grid, 2]
+    centres = [(torch.arange(side, dtype=torch.float32, device="cpu") + 0.5) / side * 2 - 1 for side in spec.grid]
+    places = torch.cartesian_prod(*centres)  # [patches, 2]
     angles = (2 * math.pi * places[:, :, None] / periods).flatten(1).repeat(1, 2)
     angles = torch.cat([torch.zeros(spec.prefix_tokens, angles.shape[1], device="cpu"), angles])
     return angles.sin(), angles.cos()

@@ -1,112 +1,58 @@
-"""What an encoder pair is: every number that differs between networks, as data. The pairs are in `presets`."""
+"""What a preset is: encoders side by side, and what is made of their features, as data. They are in `presets`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.network.encoder_spec import (
+    Activation,
+    ClassTokenError,
+    EncoderSpec,
+    Interpolation,
+    PositionResize,
+    RectangleError,
+    Resize,
+    Strategy,
+    Triple,
+)
 from omnivla_vision.network.grid import Grid
 from omnivla_vision.network.history import NO_HISTORY, History
 from omnivla_vision.network.image_paths import PLAIN, ImagePath
-from omnivla_vision.network.outputs import WHOLE_GRID, Output
+from omnivla_vision.network.image_size import ImageSize
+from omnivla_vision.network.outputs import WHOLE_GRID, Output, Pooling
 from omnivla_vision.network.views import WHOLE, Views
 
-Triple = tuple[float, float, float]
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "swiglu"]
-Strategy = Literal["resize-naive", "letterbox", "resize-crop"]
-Interpolation = Literal["bicubic", "bilinear"]
+__all__ = [
+    "Activation",
+    "ClassTokenError",
+    "EncoderSpec",
+    "GridMismatchError",
+    "InputStack",
+    "Interpolation",
+    "OutputNameError",
+    "PositionResize",
+    "Preset",
+    "RectangleError",
+    "Resize",
+    "Strategy",
+    "Triple",
+]
 
 
 class GridMismatchError(VisionError):
-    """The encoders of a preset have different numbers of patches, so their features cannot be put side by side."""
+    """The encoders of a preset have different numbers of patches, and no grid is set that all are brought to."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resize:
-    """How an image of any size becomes a square of uint8; always antialiased.
-
-    `resize-naive` squashes, `letterbox` pads to a square with `fill` (RGB, 0..255) first, `resize-crop` scales the
-    shorter side and crops the centre: the names and the meaning are Prismatic's.
-    """
-
-    strategy: Strategy = "resize-naive"
-    interpolation: Interpolation = "bicubic"
-    fill: tuple[int, int, int] = (0, 0, 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderSpec:
-    """One vision transformer: what timm calls it, its sizes, what is run of it, and what its input looks like.
-
-    Attributes:
-        timm_id: the architecture whose state dict loads, and after the dot timm's pretrained weights.
-        mlp_width: outputs of the MLP's first layer; `swiglu` gates one half of them with the other.
-        embed_prefix: positions are added to the class and register tokens too, not to the patches only.
-        pre_norm: a LayerNorm before the first block, and no bias in the patch embedding (CLIP).
-        skipped_blocks: blocks at the end that are not run; 1 in the whole OpenVLA family.
-        final_norm: whether the LayerNorm after the last block is applied; only where no block is skipped.
-        class_output: whether the class token is given too, in front of the patches.
-        rope_temperature: the base of the periods by which queries and keys of the patches are rotated (DINOv3), which
-            takes the place of position embeddings; None for these.
-        mean, std: normalization of RGB in 0..1.
-    """
-
-    name: str
-    timm_id: str
-    image_size: int
-    patch_size: int
-    width: int
-    depth: int
-    heads: int
-    mlp_width: int
-    activation: Activation = "gelu"
-    class_token: bool = False
-    register_tokens: int = 0
-    embed_prefix: bool = False
-    layer_scale: bool = False
-    pre_norm: bool = False
-    norm_eps: float = 1e-6
-    skipped_blocks: int = 1
-    final_norm: bool = False
-    class_output: bool = False
-    rope_temperature: float | None = None
-    mean: Triple
-    std: Triple
-    resize: Resize = Resize()
-
-    @property
-    def block(self) -> int:
-        """Index of the block whose output is the encoder's: usually the second-to-last."""
-        return self.depth - 1 - self.skipped_blocks
-
-    @property
-    def grid(self) -> Grid:
-        """Its patches; pixels beyond the last whole patch (384 with patches of 14) are not seen."""
-        side = self.image_size // self.patch_size
-        return Grid(side, side)
-
-    @property
-    def prefix_tokens(self) -> int:
-        """Class and register tokens: all that the blocks see before the patches."""
-        return int(self.class_token) + self.register_tokens
-
-    @property
-    def rows(self) -> int:
-        """What it gives of an image: patches, and before them the class token if `class_output`."""
-        return int(self.class_output) + self.grid.tokens
-
-    @property
-    def architecture(self) -> str:
-        """`timm_id` without the name of the pretrained weights."""
-        return self.timm_id.partition(".")[0]
+class OutputNameError(VisionError):
+    """A preset has two outputs of one name, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputStack:
-    """Consecutive encoders that see the same resized image: one [B, 3 * len(encoders), size, size] tensor."""
+    """Consecutive encoders that see the same resized image: one [B, 3 * len(encoders), *size] tensor."""
 
-    size: int
+    size: ImageSize
     resize: Resize
     encoders: tuple[EncoderSpec, ...]
 
@@ -119,11 +65,16 @@ class Preset:
         image_path: what is done to an image in front of the encoders' own resize.
         views: what of each image is looked at, in front of the image path.
         outputs: what tokens are made of the features.
+        common_grid: what the encoders' patches are brought to by adaptive average pooling where they have more; None
+            for their own, which must be the same then.
         history: the past frames whose tokens the outputs of scope `past` and `all` hold; a preset that names one
             prescribes it, and those outputs with it.
 
     Raises:
-        GridMismatchError: the encoders' grids differ.
+        GridMismatchError: the encoders' grids differ, and none is set.
+        PoolingError: an encoder's grid is coarser than the one set, or an output does not pool it.
+        ClassTokenError: an output of class tokens, which no encoder gives.
+        OutputNameError: two outputs of one name, or none.
     """
 
     name: str
@@ -132,16 +83,39 @@ class Preset:
     views: Views = WHOLE
     outputs: tuple[Output, ...] = WHOLE_GRID
     history: History = NO_HISTORY
+    common_grid: Grid | None = None
 
     def __post_init__(self) -> None:
+        self._check_grids()
+        names = [output.name for output in self.outputs]
+        if not names or len(set(names)) < len(names):
+            raise OutputNameError(
+                f"preset {self.name}: found outputs {', '.join(names) or '(none)'}; expected at least one, each of a "
+                "name of its own"
+            )
+        for output in self.outputs:
+            if output.pooling.kind == "class" and not any(encoder.class_output for encoder in self.encoders):
+                raise ClassTokenError(
+                    f"preset {self.name}: found output {output.name} of class tokens; expected an encoder that gives "
+                    "its own; choose another pooling, or a preset with class tokens"
+                )
+            output.pooling.grid(self.grid)
+
+    def _check_grids(self) -> None:
         grids = [encoder.grid for encoder in self.encoders]
-        if len(set(grids)) > 1:
+        if self.common_grid is not None:
+            for grid in grids:
+                Pooling("average", *self.common_grid).grid(grid)
+        elif len(set(grids)) > 1:
             found = " and ".join(
                 f"{encoder.grid} of {encoder.architecture} at {encoder.image_size}" for encoder in self.encoders
             )
+            height, width = min(grids)
+            sizes = [ImageSize(height * encoder.patch_size, width * encoder.patch_size) for encoder in self.encoders]
             raise GridMismatchError(
                 f"preset {self.name}: found patch grids {found}; expected the same grid; choose the input sizes, for "
-                "example timm:" + "+".join(f"{e.timm_id}@{min(grids).height * e.patch_size}" for e in self.encoders)
+                "example timm:"
+                + "+".join(f"{encoder.timm_id}@{size}" for encoder, size in zip(self.encoders, sizes, strict=True))
             )
 
     @property
@@ -167,8 +141,8 @@ class Preset:
 
     @property
     def grid(self) -> Grid:
-        """The patches of an image; the same for every encoder of a preset."""
-        return self.encoders[0].grid
+        """The patches of an image, as every encoder gives them or is pooled to."""
+        return self.common_grid or self.encoders[0].grid
 
     @property
     def tokens_per_image(self) -> int:

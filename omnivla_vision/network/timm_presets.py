@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from omnivla_vision.errors import VisionError
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.spec import Activation, EncoderSpec, Interpolation, Preset, Resize
 from omnivla_vision.network.timm_eva import eva_numbers, eva_shapes, not_dinov3
 from omnivla_vision.network.vit import VisionTransformer
@@ -38,7 +40,7 @@ class UnsupportedTimmModelError(TimmPresetError):
 
 
 def timm_preset(models: str) -> Preset:
-    """The preset of models `ID[@SIZE][+ID[@SIZE]]`; without SIZE (pixels per side) a model runs at its own input size.
+    """The preset of models `ID[@SIZE][+ID[@SIZE]]`; without SIZE, pixels per side or HEIGHTxWIDTH, its own.
 
     Raises:
         TimmMissingError: timm cannot be imported.
@@ -49,13 +51,11 @@ def timm_preset(models: str) -> Preset:
     encoders = []
     for part in models.split("+"):
         timm_id, _, size = part.partition("@")
-        if size and not size.isdecimal():
-            raise UnknownTimmModelError(f"{models}: found input size {size!r}; expected pixels, as in {timm_id}@224")
-        encoders.append(timm_encoder(timm_id, int(size) if size else None))
+        encoders.append(timm_encoder(timm_id, _image_size(models, timm_id, size) if size else None))
     return Preset(name=models, encoders=_named_apart(encoders))
 
 
-def timm_encoder(timm_id: str, image_size: int | None = None) -> EncoderSpec:
+def timm_encoder(timm_id: str, image_size: ImageSize | None = None) -> EncoderSpec:
     """Read one encoder's numbers from timm's model; its second-to-last block is the output. Raises as `timm_preset`."""
     if "naflex" in timm_id:
         raise UnsupportedTimmModelError(
@@ -70,14 +70,23 @@ def timm_encoder(timm_id: str, image_size: int | None = None) -> EncoderSpec:
         )
     try:
         defaults = timm.create_model(timm_id, pretrained=False, num_classes=0, device="meta").pretrained_cfg
-        size = image_size or int(defaults["input_size"][-1])
-        model = timm.create_model(timm_id, pretrained=False, num_classes=0, device="meta", img_size=size)
+        size = image_size or ImageSize(*map(int, defaults["input_size"][-2:]))
+        model = timm.create_model(timm_id, pretrained=False, num_classes=0, device="meta", img_size=tuple(size))
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise UnsupportedTimmModelError(f"{timm_id}: timm cannot build it at a fixed input size: {error}") from error
     return _spec(timm, timm_id, model, size, defaults)
 
 
-def _spec(timm: Any, timm_id: str, model: nn.Module, size: int, defaults: dict[str, Any]) -> EncoderSpec:
+def _image_size(models: str, timm_id: str, text: str) -> ImageSize:
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
+    if match is None:
+        raise UnknownTimmModelError(
+            f"{models}: found input size {text!r}; expected pixels, as in {timm_id}@224 or {timm_id}@350x630"
+        )
+    return ImageSize(int(match[1]), int(match[2] or match[1]))
+
+
+def _spec(timm: Any, timm_id: str, model: nn.Module, size: ImageSize, defaults: dict[str, Any]) -> EncoderSpec:
     eva = type(model) is timm.models.eva.Eva
     for found in not_dinov3(timm, model) if eva else _not_plain(timm.models.vision_transformer, model):
         _require(False, timm_id, found)

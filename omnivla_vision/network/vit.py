@@ -35,7 +35,7 @@ NARROWING = {"swiglu": 2}
 
 
 class PatchEmbed(nn.Module):
-    """[B, 3, S, S] -> [B, grid * grid, width], patches in row order."""
+    """[B, 3, H, W] -> [B, patches, width], in row order."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps) if spec.final_norm else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        """[B, 3, S, S] normalized image -> [B, spec.rows, width] features: class token if given, then the patches."""
+        """[B, 3, H, W] normalized image -> [B, spec.rows, width] features: class token if given, then the patches."""
         x = self.norm_pre(self._embed(self.patch_embed(image)))
         x = self.norm(self.blocks(x))
         patches = x[:, self.spec.prefix_tokens :]

@@ -27,6 +27,7 @@ from omnivla_vision.checkpoint.errors import (
     ShapeMismatchError,
 )
 from omnivla_vision.checkpoint.transformers_config import preset_beside
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.random_weights import fill_random
 from omnivla_vision.network.spec import EncoderSpec, Preset
@@ -40,7 +41,8 @@ ACTIVATIONS = {"gelu": "gelu", "swiglu": "silu", "gelu_tanh": "gelu_pytorch_tanh
 def narrow_siglip(patch_size: int = 14, grid: int = 5) -> Preset:
     """SigLIP as transformers computes it, with the structure of the real one; SigLIP 2 has also patches of 16."""
     (spec,) = get_preset("siglip-hf-384").encoders
-    spec = replace(spec, image_size=patch_size * grid, patch_size=patch_size, width=96, heads=4, mlp_width=200, depth=3)
+    size = ImageSize.square(patch_size * grid)
+    spec = replace(spec, image_size=size, patch_size=patch_size, width=96, heads=4, mlp_width=200, depth=3)
     return Preset(name="narrow", encoders=(spec,))
 
 
@@ -56,7 +58,7 @@ def config_of(spec: EncoderSpec) -> dict[str, Any]:
         "num_attention_heads": spec.heads,
         "intermediate_size": spec.mlp_width // (2 if gated else 1),
         "patch_size": spec.patch_size,
-        "image_size": spec.image_size,
+        "image_size": spec.image_size.height,
         "hidden_act": ACTIVATIONS[spec.activation],
     }
     return common | ({"num_register_tokens": 4, "use_gated_mlp": gated} if spec.name == "dinov3" else {})
@@ -78,12 +80,12 @@ def model_of(transformers: ModuleType, spec: EncoderSpec) -> Any:
 
 
 def picture(spec: EncoderSpec) -> Tensor:
-    return torch.randn(1, 3, spec.image_size, spec.image_size, generator=torch.Generator().manual_seed(6))
+    return torch.randn(1, 3, *spec.image_size, generator=torch.Generator().manual_seed(6))
 
 
 def dinov3(size: str, image_size: int) -> Preset:
     preset = shallow(f"dinov3-{size}-224")
-    return replace(preset, encoders=(replace(preset.encoders[0], image_size=image_size),))
+    return replace(preset, encoders=(replace(preset.encoders[0], image_size=ImageSize.square(image_size)),))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_the_same_weights_have_the_same_fingerprint(
     timm: ModuleType, preset: Preset, numbers: dict[str, Any], tmp_path: Path
 ) -> None:
     (spec,) = preset.encoders
-    state = timm_state(timm, spec.architecture, img_size=spec.image_size, depth=spec.depth, **numbers)
+    state = timm_state(timm, spec.architecture, img_size=tuple(spec.image_size), depth=spec.depth, **numbers)
     save_file(state, tmp_path / "timm.safetensors")
     theirs = in_transformers_words(state)
     save_file(theirs, tmp_path / "transformers.safetensors")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.presets import Preset, get_preset
 
 TINY = Preset(
     name="tiny",
     encoders=tuple(
-        replace(spec, image_size=4, patch_size=2, width=8, heads=2, mlp_width=16, depth=2)
+        replace(spec, image_size=ImageSize.square(4), patch_size=2, width=8, heads=2, mlp_width=16, depth=2)
         for spec in get_preset("small").encoders
     ),
 )

@@ -18,8 +18,10 @@ from torch.nn import functional as F
 from omnivla_vision.images.compressed import CompressedImage
 from omnivla_vision.images.raw import MAX_RATIO, MAX_SIDE, ImageShapeError, RawImage
 from omnivla_vision.images.resize import resize
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.spec import Resize
 
+SIZE = ImageSize.square(224)
 REFUSED = [(1, 1_000_000), (1_000_000, 1), (1, MAX_RATIO + 1), (MAX_RATIO + 1, 1), (MAX_SIDE + 1, 1900)]
 # The longest sides with the narrowest others, the most pixels at the longest side, and the smallest.
 ACCEPTED = [(MAX_SIDE, 128), (128, MAX_SIDE), (MAX_SIDE, 1953), (1953, MAX_SIDE), (1, 128), (128, 1), (5656, 5656)]
@@ -32,6 +34,7 @@ from omnivla_vision.images.image_path import follow
 from omnivla_vision.images.resize import resize
 from omnivla_vision.images.view import look
 from omnivla_vision.network.image_paths import IMAGE_PATHS
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.region import Region
 from omnivla_vision.network.spec import Resize
 from omnivla_vision.network.views import Mask, View
@@ -40,7 +43,7 @@ height, width = map(int, sys.argv[1:])
 strategies = [Resize(strategy=name, interpolation=how, fill=(200, 200, 200))
               for name in ("resize-naive", "letterbox", "resize-crop") for how in ("bicubic", "bilinear")]
 for how in strategies:
-    resize(np.zeros((300, 400, 3), np.uint8), 384, how)
+    resize(np.zeros((300, 400, 3), np.uint8), ImageSize.square(384), how)
 for path in IMAGE_PATHS.values():
     follow(np.zeros((300, 400, 3), np.uint8), path)
 def a_mask(height, width):
@@ -56,7 +59,7 @@ image = np.full((height, width, 3), 200, np.uint8)
 hard = resource.getrlimit(resource.RLIMIT_AS)[1]
 resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 for how in strategies:
-    pixels = resize(image, 384, how)
+    pixels = resize(image, ImageSize.square(384), how)
     assert pixels.shape == (3, 384, 384) and bool((pixels == 200).all())
 for path in IMAGE_PATHS.values():
     pixels = follow(image, path)
@@ -66,7 +69,7 @@ limit += 4 * height * width
 resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 view = a_mask(height, width)
 seen = look(image, view, (200, 200, 200))
-assert bool((resize(seen, 384) == 200).all())
+assert bool((resize(seen, ImageSize.square(384)) == 200).all())
 assert bool((follow(seen, IMAGE_PATHS["openvla-oft-crop"]) == 200).all())
 """
 
@@ -76,7 +79,7 @@ def test_what_no_camera_has_is_refused_before_it_is_resized(height: int, width: 
     match = f"found an image of {width}x{height} pixels; expected sides of at most 16384 pixels, the longer at most 128"
     for check in (
         lambda: RawImage(data=bytes(height * width), height=height, width=width, encoding="mono8", step=width).check(),
-        lambda: resize(np.zeros((height, width, 3), np.uint8), 224),
+        lambda: resize(np.zeros((height, width, 3), np.uint8), SIZE),
     ):
         with pytest.raises(ImageShapeError, match=match):
             check()
@@ -114,5 +117,5 @@ def test_a_letterbox_in_strips_is_the_whole_squares_to_the_bit(shape: tuple[int,
     planes = torch.from_numpy(square).permute(2, 0, 1).unsqueeze(0)
     expected = F.interpolate(planes, size=sides, mode=interpolation, antialias=True)[0]
     top, left = (round((side - 224) / 2) for side in sides)
-    found = resize(image, 224, Resize(strategy="letterbox", interpolation=interpolation, fill=fill))  # type: ignore[arg-type]
+    found = resize(image, SIZE, Resize(strategy="letterbox", interpolation=interpolation, fill=fill))  # type: ignore[arg-type]
     assert torch.equal(found, expected[:, top : top + 224, left : left + 224])

@@ -14,7 +14,10 @@ import torch
 from omnivla_vision.images.preprocess import Preprocessor, preprocess
 from omnivla_vision.images.resize import resize
 from omnivla_vision.images.rgb import NotAnRgbImageError
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.presets import get_preset
+
+SIZE = ImageSize.square(224)
 
 DINOV2_MEAN, DINOV2_STD = (0.484375, 0.455078125, 0.40625), (0.228515625, 0.2236328125, 0.224609375)
 
@@ -30,7 +33,7 @@ def test_resize_is_pils_to_one_level(
 ) -> None:
     for photograph in photographs:
         image = photograph if shape is None else np.ascontiguousarray(photograph[: shape[0], : shape[1]])
-        ours = resize(image, size).permute(1, 2, 0).numpy().astype(int)
+        ours = resize(image, ImageSize.square(size)).permute(1, 2, 0).numpy().astype(int)
         difference = np.abs(ours - pil_resize(image, size).astype(int))
         assert difference.max() <= 1
         assert difference.mean() <= 0.05
@@ -38,7 +41,7 @@ def test_resize_is_pils_to_one_level(
 
 def test_resize_at_the_networks_size_is_the_identity(photographs: list[NDArray[np.uint8]]) -> None:
     image = np.ascontiguousarray(photographs[0][:224, :224])
-    assert np.array_equal(resize(image, 224).permute(1, 2, 0).numpy(), image)
+    assert np.array_equal(resize(image, SIZE).permute(1, 2, 0).numpy(), image)
 
 
 def test_the_pair_has_twelve_channels_in_the_documented_order(photographs: list[NDArray[np.uint8]]) -> None:
@@ -63,8 +66,8 @@ def test_a_padded_or_read_only_view_gives_the_same_as_a_copy(photographs: list[N
     view = photographs[0][10:210, 5:305]
     locked = view.copy()
     locked.flags.writeable = False
-    assert torch.equal(resize(view, 224), resize(view.copy(), 224))
-    assert torch.equal(resize(locked, 224), resize(view.copy(), 224))
+    assert torch.equal(resize(view, SIZE), resize(view.copy(), SIZE))
+    assert torch.equal(resize(locked, SIZE), resize(view.copy(), SIZE))
 
 
 def test_the_id_tells_normalizations_apart() -> None:
@@ -84,4 +87,4 @@ def test_the_id_tells_normalizations_apart() -> None:
 )
 def test_anything_but_rgb_uint8_is_refused(image: NDArray[np.uint8]) -> None:
     with pytest.raises(NotAnRgbImageError, match=r"expected uint8 \[height, width, 3\]"):
-        resize(image, 224)
+        resize(image, SIZE)

@@ -16,9 +16,12 @@ import torch
 
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.images.resize import resize
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.preprocessing_id import preprocessing_id
 from omnivla_vision.network.presets import get_preset
 from omnivla_vision.network.spec import Preset, Resize, Strategy
+
+SIZE = ImageSize.square(224)
 
 FILL = (123, 116, 103)
 
@@ -51,7 +54,7 @@ def test_every_strategy_is_torchvisions_to_one_level(
     how = Resize(strategy=strategy, interpolation=interpolation, fill=FILL)  # type: ignore[arg-type]
     for photograph in photographs[:3]:
         image = np.ascontiguousarray(photograph[: shape[0], : shape[1]])
-        ours = resize(image, 224, how).permute(1, 2, 0).numpy().astype(int)
+        ours = resize(image, SIZE, how).permute(1, 2, 0).numpy().astype(int)
         difference = np.abs(ours - reference(image, 224, how).astype(int))
         assert difference.max() <= (2 if min(shape) < 224 else 1)  # where it enlarges, two roundings may add up
         assert difference.mean() <= 0.05
@@ -65,13 +68,13 @@ def test_resize_is_pils_width_first_at_every_shape(shape: tuple[int, int], inter
     method = getattr(PilImage, interpolation.upper())
     narrow = PilImage.fromarray(image).resize((224, shape[0]), method)
     expected = np.asarray(narrow.resize((224, 224), method)).astype(int)
-    found = resize(image, 224, Resize(interpolation=interpolation)).permute(1, 2, 0).numpy()  # type: ignore[arg-type]
+    found = resize(image, SIZE, Resize(interpolation=interpolation)).permute(1, 2, 0).numpy()  # type: ignore[arg-type]
     assert np.abs(found - expected).max() <= 1
 
 
 def test_the_letterboxs_border_has_the_fill_and_the_picture_its_proportions() -> None:
     image = np.full((100, 200, 3), 255, np.uint8)
-    square = resize(image, 224, Resize(strategy="letterbox", fill=FILL)).permute(1, 2, 0).numpy()
+    square = resize(image, SIZE, Resize(strategy="letterbox", fill=FILL)).permute(1, 2, 0).numpy()
     assert (square[:50] == FILL).all()
     assert (square[-50:] == FILL).all()
     assert (square[60:164] == 255).all()

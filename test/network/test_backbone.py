@@ -32,8 +32,7 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
 def stacks(backbone: Backbone) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(2)
     return tuple(
-        torch.randn(2, 3 * len(inputs.encoders), inputs.size, inputs.size, generator=generator)
-        for inputs in backbone.preset.inputs
+        torch.randn(2, 3 * len(inputs.encoders), *inputs.size, generator=generator) for inputs in backbone.preset.inputs
     )
 
 
@@ -52,7 +51,9 @@ def images(backbone: Backbone, stacks: tuple[Tensor, ...]) -> dict[str, Tensor]:
 
 def load_into_timm(timm: ModuleType, spec: EncoderSpec, encoder: nn.Module) -> nn.Module:
     """timm's model with our weights; what we never build (last block, norm, pooling) keeps timm's own values."""
-    model = timm.create_model(spec.timm_id.partition(".")[0], pretrained=False, num_classes=0, img_size=spec.image_size)
+    model = timm.create_model(
+        spec.timm_id.partition(".")[0], pretrained=False, num_classes=0, img_size=tuple(spec.image_size)
+    )
     unmatched = model.load_state_dict(encoder.state_dict(), strict=False)
     assert not unmatched.unexpected_keys
     unused = ("norm.", "attn_pool.", f"blocks.{spec.depth - 1}.")

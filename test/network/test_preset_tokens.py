@@ -28,7 +28,15 @@ FULL_DEPTH = {"dinosiglip-224", "siglip2-so400m-224", "clip-l-336", "dinov3-s-22
 # With biases of queries and values, which the others' files do not have; rotary positions at another grid.
 DINOV3_384 = "timm:vit_small_patch16_dinov3_qkvb.lvd1689m@384"
 # For the inner loop.
-NARROW = {"small", "timm:deit3_small_patch16_224.fb_in1k", "dinov3-s-224", "dinov3-splus-224", DINOV3_384}
+NARROW = {
+    "small",
+    "timm:deit3_small_patch16_224.fb_in1k",
+    "dinov3-s-224",
+    "dinov3-splus-224",
+    "navdp-224",
+    "citywalker-350x630",
+    DINOV3_384,
+}
 # Deep enough for a first, a middle and an unread block.
 SHALLOW_DEPTH = 4
 # Where timm's model is not the network that was trained: Prismatic runs OpenAI's CLIP, and openpi and transformers
@@ -47,11 +55,11 @@ def timm_model(timm: ModuleType, spec: EncoderSpec) -> nn.Module:
     """The model as timm makes it, with seeded values that let every parameter matter."""
     changes: dict[str, Any] = {"depth": spec.depth, "device": "meta"}
     for part, act_layer in ACT_LAYERS.items():
-        as_timm = "quickgelu" in spec.timm_id if part == "clip" else not spec.final_norm
+        as_timm = "quickgelu" in spec.timm_id if part == "clip" else spec.activation == "gelu"
         if part in spec.timm_id and not as_timm:
             changes["act_layer"] = act_layer
     model: nn.Module = timm.create_model(
-        spec.architecture, pretrained=False, num_classes=0, img_size=spec.image_size, **changes
+        spec.architecture, pretrained=False, num_classes=0, img_size=tuple(spec.image_size), **changes
     )
     fill_random(model.to_empty(device="cpu").requires_grad_(False), seed=7)
     for module in model.modules():
@@ -70,8 +78,16 @@ def timm_tokens(model: Any, spec: EncoderSpec, image: Tensor) -> Tensor:
     last = spec.final_norm
     with torch.inference_mode():
         (tokens,) = model.forward_intermediates(
-            image, indices=[spec.depth - (1 if last else 2)], norm=last, output_fmt="NLC", intermediates_only=True
+            image,
+            indices=[spec.depth - (1 if last else 2)],
+            norm=last,
+            output_fmt="NLC",
+            intermediates_only=True,
+            return_prefix_tokens=spec.class_output,
         )
+    if spec.class_output:
+        patches, prefix = tokens
+        return torch.cat([prefix[:, :1], patches], dim=1)
     return tokens
 
 
@@ -84,10 +100,7 @@ def test_tokens_equal_timms(timm: ModuleType, name: str, tmp_path: Path) -> None
     if name not in FULL_DEPTH:
         preset = replace(preset, encoders=tuple(replace(spec, depth=SHALLOW_DEPTH) for spec in preset.encoders))
     generator = torch.Generator().manual_seed(8)
-    stacks = [
-        torch.randn(1, 3 * len(inputs.encoders), inputs.size, inputs.size, generator=generator)
-        for inputs in preset.inputs
-    ]
+    stacks = [torch.randn(1, 3 * len(inputs.encoders), *inputs.size, generator=generator) for inputs in preset.inputs]
     images = [image for stack in stacks for image in stack.split(3, dim=1)]
     files, segments = [], []
     for place, (spec, image) in enumerate(zip(preset.encoders, images, strict=True)):
@@ -124,7 +137,7 @@ def test_the_comparison_sees_a_wrong_number_in_the_table(
     spec = replace(spec, depth=SHALLOW_DEPTH)
     model = timm_model(timm, spec)
     save_file(model.state_dict(), tmp_path / "0.safetensors")
-    image = torch.randn(1, 3, spec.image_size, spec.image_size, generator=torch.Generator().manual_seed(9))
+    image = torch.randn(1, 3, *spec.image_size, generator=torch.Generator().manual_seed(9))
     reference = timm_tokens(model, spec, image)
     wrong = Preset(name="wrong", encoders=(replace(spec, **change),))
     (tokens,) = load_checkpoint(tmp_path / "0.safetensors", preset=wrong).backbone()(image)

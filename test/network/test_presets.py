@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.presets import PRESETS, UnknownPresetError, get_preset, native_normalization
 from omnivla_vision.network.spec import EncoderSpec, GridMismatchError
 from omnivla_vision.network.timm_presets import (
@@ -28,6 +29,11 @@ DIFFERENCES = {
     "siglip-hf-224": {"activation", "skipped_blocks", "final_norm"},  # as transformers runs it
     "siglip-hf-384": {"activation", "skipped_blocks", "final_norm"},
     "pi0-siglip-224": {"activation", "skipped_blocks", "final_norm", "resize"},  # as openpi runs it
+    "robottrack-384": {"activation", "skipped_blocks", "final_norm"},  # as transformers runs them
+    "navdp-224": {"skipped_blocks", "final_norm", "position_resize"},  # as DINOv2's own code runs it
+    "navila-384": {"activation"},  # as transformers runs it
+    "smolvla-512": {"activation", "skipped_blocks", "final_norm"},
+    "citywalker-350x630": {"skipped_blocks", "final_norm", "position_resize", "class_output"},
 }
 ENCODERS = [pytest.param(name, spec, id=f"{name}-{spec.name}") for name in PRESETS for spec in PRESETS[name].encoders]
 
@@ -66,6 +72,11 @@ def test_the_table_has_timms_numbers(timm: ModuleType, name: str, spec: EncoderS
         ("siglip2-so400m-p16-512", 1152, 1024),
         ("pi0-siglip-224", 1152, 256),
         ("small", 1152, 256),
+        ("robottrack-384", 1536, 576),
+        ("navdp-224", 384, 256),
+        ("navila-384", 1152, 729),
+        ("smolvla-512", 768, 1024),
+        ("citywalker-350x630", 768, 1125),
     ],
 )
 def test_tokens_have_the_documented_sizes(name: str, width: int, tokens: int) -> None:
@@ -102,7 +113,7 @@ def test_a_pair_from_timm(timm: ModuleType) -> None:
 def test_dinov3_from_timm(timm: ModuleType) -> None:
     (spec,) = get_preset("timm:vit_small_plus_patch16_dinov3.lvd1689m@384").encoders
     (known,) = get_preset("dinov3-splus-224").encoders
-    assert spec == replace(known, image_size=384)
+    assert spec == replace(known, image_size=ImageSize.square(384))
 
 
 def test_two_encoders_of_one_family_are_told_apart(timm: ModuleType) -> None:

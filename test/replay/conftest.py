@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from omnivla_vision.network.presets import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, Preset
+from omnivla_vision.network.encoders import HALF, IMAGENET_MEAN, IMAGENET_STD
+from omnivla_vision.network.image_size import ImageSize
+from omnivla_vision.network.spec import EncoderSpec, Preset
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.selection import select
 
@@ -22,7 +24,7 @@ TINY = Preset(
         EncoderSpec(
             name="dinov2",
             timm_id="",
-            image_size=56,
+            image_size=ImageSize.square(56),
             patch_size=14,
             width=32,
             depth=3,
@@ -37,7 +39,7 @@ TINY = Preset(
         EncoderSpec(
             name="siglip",
             timm_id="",
-            image_size=64,
+            image_size=ImageSize.square(64),
             patch_size=16,
             width=48,
             depth=3,

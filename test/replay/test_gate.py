@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from omnivla_vision.cli import main
 from omnivla_vision.images import preprocess
-from omnivla_vision.network import presets
+from omnivla_vision.network import encoders, presets
+from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.replay.baseline import Baseline, BaselineError
 from omnivla_vision.replay.gate import BaselineMismatchError, Limits, compare
 from omnivla_vision.resources import resource_path
@@ -93,7 +94,7 @@ def wrong_mean(patch: Patch) -> None:
     def init(self: preprocess.Preprocessor, preset: presets.Preset) -> None:
         real(self, preset)
         _, std = self._statistics["dinov2"]
-        self._statistics["dinov2"] = torch.tensor(presets.HALF).view(3, 1, 1), std
+        self._statistics["dinov2"] = torch.tensor(encoders.HALF).view(3, 1, 1), std
 
     patch.setattr(preprocess.Preprocessor, "__init__", init)
 
@@ -104,7 +105,7 @@ def rounded_mean(patch: Patch) -> None:
 
     def init(self: preprocess.Preprocessor, preset: presets.Preset) -> None:
         real(self, preset)
-        rounded = presets.OPENVLA_DINOV2_MEAN, presets.OPENVLA_DINOV2_STD
+        rounded = encoders.OPENVLA_DINOV2_MEAN, encoders.OPENVLA_DINOV2_STD
         self._statistics["dinov2"] = tuple(torch.tensor(triple).view(3, 1, 1) for triple in rounded)
 
     patch.setattr(preprocess.Preprocessor, "__init__", init)
@@ -113,9 +114,9 @@ def rounded_mean(patch: Patch) -> None:
 def bilinear_resize(patch: Patch) -> None:
     """The mildest form: antialiased, as PIL and torchvision do it."""
 
-    def resize(image: preprocess.Image, size: int, how: object) -> torch.Tensor:
+    def resize(image: preprocess.Image, size: ImageSize, how: object) -> torch.Tensor:
         planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
-        return F.interpolate(planes, size=(size, size), mode="bilinear", antialias=True)[0]
+        return F.interpolate(planes, size=size, mode="bilinear", antialias=True)[0]
 
     patch.setattr(preprocess, "resize", resize)
 

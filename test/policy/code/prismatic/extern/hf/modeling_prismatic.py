@@ -38,15 +38,13 @@ class PrismaticVisionBackbone(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Tokens of the images, one after the other."""
-        sizes = [3 * spec.image_size**2 for spec in self._specs]
+        sizes = [3 * spec.image_size.height * spec.image_size.width for spec in self._specs]
         images = pixel_values.split(sum(sizes), dim=1)
         return torch.cat([self._one(image.split(sizes, dim=1)) for image in images], dim=1)
 
     def _one(self, parts: tuple[Tensor, ...]) -> Tensor:
         encoders = zip((self.featurizer, self.fused_featurizer), self._specs, parts, strict=True)
-        return torch.cat(
-            [encoder(part.view(-1, 3, spec.image_size, spec.image_size)) for encoder, spec, part in encoders], dim=2
-        )
+        return torch.cat([encoder(part.view(-1, 3, *spec.image_size)) for encoder, spec, part in encoders], dim=2)
 
 
 class PrismaticProjector(nn.Module):
