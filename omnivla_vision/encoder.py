@@ -53,7 +53,7 @@ class VisionEncoder:
 
     Raises:
         ViewError: a region or a mask of the preset is for no image, or leaves nothing of one.
-        PoolingError, NoClassTokenError, ProjectedOutputError: an output of the preset cannot be made.
+        PoolingError, ClassTokenError, ProjectedOutputError: an output of the preset cannot be made.
     """
 
     def __init__(

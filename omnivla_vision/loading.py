@@ -97,7 +97,7 @@ def load_encoder(options: EncoderOptions) -> LoadedEncoder:
         UnknownImagePathError: no such image path.
         RegionError, MaskFileError, ViewError: a region or a mask is refused.
         HistoryError: the past frames cannot be had like this.
-        UnknownPoolingError, PrescribedOutputsError, PoolingError, NoClassTokenError, ProjectedOutputError: the outputs
+        UnknownPoolingError, PrescribedOutputsError, PoolingError, ClassTokenError, ProjectedOutputError: the outputs
             cannot be made.
         CheckpointError, UnknownPresetError: the weights are refused.
         EngineError: the engine is refused.
@@ -129,7 +129,7 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
     Raises:
         HistoryError: the past frames cannot be had like this.
         ViewError: a region or a mask is for no image, or leaves nothing of one.
-        UnknownPoolingError, PrescribedOutputsError, PoolingError, NoClassTokenError, ProjectedOutputError: the outputs
+        UnknownPoolingError, PrescribedOutputsError, PoolingError, ClassTokenError, ProjectedOutputError: the outputs
             cannot be made.
         EngineError: the engine is refused.
     """

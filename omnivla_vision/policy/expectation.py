@@ -72,7 +72,7 @@ def expect(
         UnknownSpaceError: `space` is neither.
         RandomWeightsError: no checkpoint, without `allow_random`.
         RegionError, MaskFileError, ViewError: a region or a mask is refused.
-        UnknownPoolingError, PrescribedOutputsError, PoolingError, NoClassTokenError, ProjectedOutputError: no node
+        UnknownPoolingError, PrescribedOutputsError, PoolingError, ClassTokenError, ProjectedOutputError: no node
             makes such outputs.
     """
     check_space(space)

@@ -14,10 +14,6 @@ class ProjectedOutputError(VisionError):
     """The projector takes patches' features, and an output's tokens are something else."""
 
 
-class NoClassTokenError(VisionError):
-    """An output is made of class tokens, and no encoder gives its own."""
-
-
 def token_layout(
     preset: Preset, image_names: Sequence[str], projected_width: int | None, past: Sequence[str] = ()
 ) -> TokenLayout:
@@ -30,8 +26,6 @@ def token_layout(
         past: names of the past images that a history keeps, the newest first.
 
     Raises:
-        PoolingError: the preset's grid does not pool as an output asks for.
-        NoClassTokenError: an output of class tokens, and no encoder gives its own.
         ProjectedOutputError: the projector cannot take an output's tokens.
     """
     outputs = tuple(_output_layout(output, preset, image_names, projected_width, past) for output in preset.outputs)
@@ -62,13 +56,7 @@ def _whose(scope: Scope, present: tuple[str, ...], past: tuple[str, ...]) -> tup
 
 def _fused(pooling: Pooling, preset: Preset) -> tuple[Segment, ...]:
     if pooling.kind == "class":
-        segments = [Segment(spec.name, spec.width) for spec in preset.encoders if spec.class_output]
-        if not segments:
-            raise NoClassTokenError(
-                f"found an output of class tokens of preset {preset.name}, none of whose encoders gives its own; "
-                "expected a pooling of patches, such as 8x8; choose one, or a preset with class tokens"
-            )
-        return tuple(segments)
+        return tuple(Segment(spec.name, spec.width) for spec in preset.encoders if spec.class_output)
     patches = pooling.rows * pooling.columns if pooling.kind == "shuffle" else 1
     if len(preset.encoders) == 1:
         spec = preset.encoders[0]

@@ -117,6 +117,7 @@ def test_moving_along_a_route(tmp_path: Path, route: Path) -> None:
         assert nodes.ask("set_index", index=0).success
         assert goal_of(nodes, 8) == ids[0]
 
+
 def test_a_new_folder_is_taken_whole_or_not_at_all(tmp_path: Path, route: Path) -> None:
     other = write_route(tmp_path / "other", PICTURES[3:7])
     bad = write_route(tmp_path / "bad", PICTURES[3:6])

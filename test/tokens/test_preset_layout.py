@@ -8,10 +8,10 @@ import pytest
 
 from omnivla_vision.network.outputs import WHOLE_GRID, Output, PoolingError, UnknownPoolingError, get_pooling
 from omnivla_vision.network.presets import get_preset
-from omnivla_vision.network.spec import Preset
+from omnivla_vision.network.spec import ClassTokenError, Preset
 from omnivla_vision.network.with_pooling import PrescribedOutputsError, with_pooling
 from omnivla_vision.tokens.layout import Segment
-from omnivla_vision.tokens.preset_layout import NoClassTokenError, ProjectedOutputError, token_layout
+from omnivla_vision.tokens.preset_layout import ProjectedOutputError, token_layout
 
 SMALL = get_preset("small")  # two encoders, 16x16
 PRESENT, PAST = ("left", "right", "goal"), ("t-1f", "t-2f")
@@ -70,21 +70,22 @@ def test_projected_outputs() -> None:
     layout = token_layout(preset, ("current",), 4096)
     assert (layout.space, layout.shape) == ("projected", (68, 4096))
     assert all(output.segments == (Segment("projector", 4096),) for output in layout.outputs)
+    (dinov2, siglip) = SMALL.encoders
+    giving = replace(SMALL, encoders=(replace(dinov2, class_output=True), siglip))
     for pooling in ("class", "shuffle:2"):
-        with pytest.raises(
-            ProjectedOutputError, match=rf"found output 'odd' of preset small, pooled {pooling}, in proj"
-        ):
-            token_layout(pooled(Output("odd", get_pooling(pooling))), ("current",), 4096)
+        odd = pooled(Output("odd", get_pooling(pooling)), preset=giving)
+        with pytest.raises(ProjectedOutputError, match=rf"found output 'odd' of preset small, pooled {pooling}, in pr"):
+            token_layout(odd, ("current",), 4096)
 
 
 def test_class_tokens_that_nobody_gives() -> None:
-    with pytest.raises(NoClassTokenError, match=r"class tokens of preset small, none of whose encoders gives its own"):
-        token_layout(with_pooling(SMALL, "class"), ("current",), None)
+    with pytest.raises(ClassTokenError, match=r"preset small: found output tokens of class tokens; expected an enc"):
+        with_pooling(SMALL, "class")
 
 
 def test_a_grid_that_does_not_pool() -> None:
     with pytest.raises(PoolingError, match=r"found pooling 17x2 of 16x16 patches"):
-        token_layout(pooled(Output("tokens", get_pooling("17x2"))), ("current",), None)
+        pooled(Output("tokens", get_pooling("17x2")))
 
 
 def test_the_users_pooling() -> None:
