@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from omnivla_vision.cli.named_images import NamedImages
 from omnivla_vision.cli.options import add_encoder_options, add_max_pixels_option, load
-from omnivla_vision.cli.past_images import add_past_option, check_past, encode_past
+from omnivla_vision.cli.past_images import add_past_option, check_past, encode_past, named_past
 from omnivla_vision.cli.paths import path
 from omnivla_vision.tokens.packing import DTYPES
 
@@ -40,6 +40,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--no-goal", dest="takes_goal", action="store_false", help="no rows for a goal (OpenVLA)")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="number format of the file (%(default)s)")
     parser.add_argument("--out", type=path, required=True, metavar="FILE", help="the .safetensors file to write")
+    parser.add_argument(
+        "--picture", type=path, metavar="PNG", help="draw every image with what each output makes of it"
+    )
     parser.set_defaults(run=run)
 
 
@@ -53,8 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     from omnivla_vision.images.files import read_rgb
     from omnivla_vision.output_files import check_file, write
     from omnivla_vision.tokens.files import token_file
+    from omnivla_vision.tokens.layout import GOAL
+    from omnivla_vision.tokens.pictures import save_png
+    from omnivla_vision.tokens.sheet import outputs_of, sheet
 
     check_file(arguments.out)
+    if arguments.picture is not None:
+        check_file(arguments.picture)
     read = partial(read_rgb, max_pixels=arguments.max_image_pixels)
     images = [read(file) for file in arguments.image.values()]
     past = [read(file) for file in arguments.past]
@@ -66,7 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
     check_file(arguments.out, encoder.layout.elements * DTYPES[arguments.dtype].bits // 8)
     encoder.set_goal(goal)
     encode_past(loaded, past)
-    write(arguments.out, token_file(encoder.encode(images), arguments.dtype))
+    tokens = encoder.encode(images)
+    write(arguments.out, token_file(tokens, arguments.dtype))
     print(f"{arguments.out}: {arguments.dtype}")
     Console().print(output_table(encoder.layout, arguments.dtype))
+    if arguments.picture is not None:
+        shown = dict(zip(arguments.image, images, strict=True)) | named_past(encoder.preset.history, past)
+        save_png(arguments.picture, sheet(shown | ({} if goal is None else {GOAL: goal.rgb}), outputs_of(tokens)))
+        print(f"{arguments.picture}: the images, and the principal components of their tokens")
     return 0

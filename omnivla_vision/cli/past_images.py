@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from omnivla_vision.loading import LoadedEncoder
+    from omnivla_vision.network.history import History
 
 
 class PastImagesError(VisionError):
@@ -68,3 +69,9 @@ def encode_past(loaded: LoadedEncoder, past: Sequence[NDArray[np.uint8]]) -> Non
         )
     for image in past[-encoder.preset.history.kept :]:
         encoder.encode(image)
+
+
+def named_past(history: History, past: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.uint8]]:
+    """Those of the past images that a history in frames finds, under their names, the newest first."""
+    found = list(reversed(past))[history.spacing.frames - 1 :: history.spacing.frames]
+    return dict(zip(history.names, found))  # noqa: B905 - either may be the longer one

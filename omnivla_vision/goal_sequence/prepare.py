@@ -69,12 +69,8 @@ def prepare(
     return (yield from _encode(path, encoder, store, source, digest.hexdigest(), announce))
 
 
-def _recalled(
-    path: Path, kept: KeptSequence, source: Source | None, announce: Callable[[str], None]
-) -> GoalSequence:
-    return GoalSequence(
-        path, nodes=kept.nodes, landmarks=kept.landmarks, source=source, kept=kept, announce=announce
-    )
+def _recalled(path: Path, kept: KeptSequence, source: Source | None, announce: Callable[[str], None]) -> GoalSequence:
+    return GoalSequence(path, nodes=kept.nodes, landmarks=kept.landmarks, source=source, kept=kept, announce=announce)
 
 
 def _encode(

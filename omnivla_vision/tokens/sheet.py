@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from omnivla_vision.images.opencv import thumbnail
 from omnivla_vision.network.grid import Grid
 from omnivla_vision.tokens.pictures import Features, Image, PcaBasis
+
+if TYPE_CHECKING:
+    from omnivla_vision.tokens.token_set import TokenSet
 
 CELL, GAP, LINE = 160, 8, 20
 # Three components need more tokens than that to be found among.
@@ -26,11 +30,23 @@ class Shown:
     tokens: Mapping[str, Features]
 
 
+def outputs_of(tokens: TokenSet) -> list[Shown]:
+    """A token set's outputs; of their features those of the first encoder, which for DINO tell things apart best."""
+    return [
+        Shown(
+            name=output.name,
+            grid=output.grid,
+            tokens=dict(zip(output.image_names, values[..., : output.segments[0].width].numpy(), strict=True)),
+        )
+        for output, values in zip(tokens.layout.outputs, tokens.by_name.values(), strict=True)
+    ]
+
+
 def sheet(images: Mapping[str, Image], outputs: Sequence[Shown]) -> Image:
     """Draw it.
 
     Args:
-        images: RGB, uint8, [H, W, 3] each, by name.
+        images: RGB, uint8, [H, W, 3] each, by name; tokens of others are not drawn.
         outputs: below them, in this order. The colours of each are three principal components of all its tokens, so
             that they mean the same across a row. Of too few tokens, as class tokens are, none are drawn.
 
@@ -39,9 +55,9 @@ def sheet(images: Mapping[str, Image], outputs: Sequence[Shown]) -> Image:
     """
     rows = [_row(list(images), list(images.values()))]
     for output in outputs:
-        if sum(map(len, output.tokens.values())) < FEWEST:
+        if output.grid.tokens * len(images.keys() & output.tokens.keys()) < FEWEST:
             continue
-        basis = PcaBasis.fit(np.concatenate(list(output.tokens.values())))
+        basis = PcaBasis.fit(np.concatenate([output.tokens[name] for name in images if name in output.tokens]))
         cells = [
             basis.picture(output.tokens[name], grid=output.grid, height=CELL) if name in output.tokens else None
             for name in images
