@@ -21,7 +21,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 
 from omnivla_vision.ros.program import run_node  # noqa: E402
-from omnivla_vision.tokens import TokenFormatError, unpack_torch  # noqa: E402
+from omnivla_vision.tokens import TokenFormatError, unpack_outputs_torch  # noqa: E402
 
 
 class PolicyStub(Node):
@@ -46,23 +46,28 @@ class PolicyStub(Node):
             )
             return
         try:
-            tokens = unpack_torch(message)
+            outputs = unpack_outputs_torch(message)  # one [images, tokens, width] each; most presets have one
         except TokenFormatError as error:
             self.get_logger().error(f"broken tokens: {error}", throttle_duration_sec=5.0)
             return
-        images = tokens.split(message.tokens_per_image)  # one [tokens, width] each, in the order of image_names
-        goal_mask = torch.full((message.tokens_per_image,), message.goal_valid)
-        self._act(dict(zip(message.image_names, images, strict=True)), goal_mask)
+        images = {  # the rows of each output's images: [tokens, width]
+            output.name: dict(zip(output.image_names, outputs[output.name], strict=True)) for output in message.outputs
+        }
+        missing = {n for n, valid in zip(message.past_image_names, message.past_image_valid, strict=True) if not valid}
+        self._act(images, missing if message.goal_valid else {*missing, "goal"})
         now = self.get_clock().now()
         self._received += 1
         self._age_s = (now - rclpy.time.Time.from_msg(message.header.stamp)).nanoseconds / 1e9
+        described = ", ".join(
+            f"{name} {list(tokens.shape)} {str(tokens.dtype).removeprefix('torch.')}"
+            for name, tokens in outputs.items()
+        )
         self._summary = (
-            f"{list(tokens.shape)} {str(tokens.dtype).removeprefix('torch.')} of {message.fingerprint}, "
-            f"goal {message.goal_id[:8] if message.goal_valid else 'none'}"
+            f"{described} of {message.fingerprint}, goal {message.goal_id[:8] if message.goal_valid else 'none'}"
         )
 
-    def _act(self, images: dict[str, torch.Tensor], goal_mask: torch.Tensor) -> None:
-        """The policy goes here: its attention mask takes `goal_mask` for the goal's rows."""
+    def _act(self, outputs: dict[str, dict[str, torch.Tensor]], missing: set[str]) -> None:
+        """The policy goes here: its attention mask leaves out the rows of `missing` images, which are zeros."""
 
     def _report(self) -> None:
         self.get_logger().info(f"{self._received} Hz, {self._age_s * 1e3:.0f} ms old: {self._summary}")

@@ -42,7 +42,8 @@ class PcaBasis:
         normalized = _layer_norm(features)
         mean = normalized.mean(axis=0)
         _, _, rows = np.linalg.svd(normalized - mean, full_matrices=False)
-        directions = rows[:3].T
+        directions = np.zeros((features.shape[1], 3))  # of fewer than three tokens there are fewer directions
+        directions[:, : len(rows[:3])] = rows[:3].T
         # A direction's sign is arbitrary; fixing it gives the same colours on every machine.
         directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), range(3)])
         values = (normalized - mean) @ directions

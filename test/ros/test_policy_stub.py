@@ -34,7 +34,8 @@ def test_it_prints_rate_and_age_and_checks_the_fingerprint(tmp_path: Path) -> No
         try:
             setup.wait_for(lambda: setup.probe.node.count_subscribers("/robot/vision_node/tokens") == 3, "the stubs")
             setup.probe.goal.publish(frame(black))
-            good = re.compile(r"\[content\]: \d+ Hz, -?\d+ ms old: \[512, 1152\] float16 of constant, goal [0-9a-f]{8}")
+            tokens = r"tokens \[2, 256, 1152\] float16 of constant, goal [0-9a-f]{8}"
+            good = re.compile(r"\[content\]: \d+ Hz, -?\d+ ms old: " + tokens)
             refusals = ("[picky]: tokens of constant; this policy needs another", "[picky]: 0 Hz")
             deadline, text = time.monotonic() + TIMEOUT_S, ""
             while time.monotonic() < deadline and not (good.search(text) and all(line in text for line in refusals)):

@@ -27,6 +27,14 @@ def test_heat_goes_from_blue_to_red() -> None:
     assert hot[0] > hot[2]
 
 
+def test_the_few_tokens_of_a_pooled_grid_make_a_picture_too() -> None:
+    features = np.random.default_rng(0).normal(size=(2, 32))
+    two = PcaBasis.fit(features).picture(features, grid=Grid(1, 2), height=32)
+    assert two.shape == (32, 64, 3)
+    assert not np.array_equal(two[:, :32], two[:, 32:])
+    assert PcaBasis.fit(features[:1]).picture(features[:1], grid=Grid(1, 1), height=32).shape == (32, 32, 3)
+
+
 def test_a_basis_stays_what_it_is() -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(256, 32)) * np.linspace(3, 0.1, 32)

@@ -26,7 +26,9 @@ from omnivla_vision.resources import resource_path
 from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
-from omnivla_vision.tokens.packing import DTYPES, unpack
+from omnivla_vision.tokens.layout import GOAL
+from omnivla_vision.tokens.outputs import unpack_outputs
+from omnivla_vision.tokens.packing import DTYPES
 from omnivla_vision.tokens.pictures import PcaBasis, beside, save_png
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
@@ -42,7 +44,9 @@ DRAIN_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class DemoReport:
-    """What came of the frames. Milliseconds: `latency_ms` from sending a frame to receiving its tokens."""
+    """What came of the frames. `outputs`: images, tokens of each, features of each. Milliseconds: `latency_ms` from
+    sending a frame to receiving its tokens.
+    """
 
     preset: str
     frames_sent: int
@@ -50,6 +54,7 @@ class DemoReport:
     frames_superseded: int
     frames_lost: int
     token_shape: list[int]
+    outputs: dict[str, list[int]]
     dtype: str
     goal_encodes: int
     latency_ms: dict[str, float]
@@ -188,6 +193,7 @@ def _report(preset_name: str, sent: list[_SentFrame], probe: Probe) -> DemoRepor
         frames_superseded=superseded,
         frames_lost=len(sent) - len(probe.tokens) - superseded,
         token_shape=[1, *last.shape],
+        outputs={name: list(tokens.shape) for name, tokens in unpack_outputs(last).items()} if probe.tokens else {},
         dtype=next((d.name for d in DTYPES.values() if (d.code, d.bits) == (last.dtype_code, last.dtype_bits)), ""),
         goal_encodes=int(goal["goal_encodes"]),
         latency_ms=_percentiles(latency),
@@ -214,11 +220,12 @@ def _save_picture(path: Path, received: list[VisualTokens], sent: list[_SentFram
     last = received[-1]
     stamp = stamp_to_ns(last.header.stamp)
     frame = next(item.frame for item in sent if item.stamp_ns == stamp)
-    width, count = last.segment_widths[0], last.tokens_per_image
-    features = unpack(last)[:, :width]
-    basis = PcaBasis.fit(features if last.goal_valid else features[:count])
-    grid = Grid(last.grid_height, last.grid_width)
-    panels = [frame.rgb, basis.picture(features[:count], grid=grid, height=336)]
+    # Of the first output, [images, tokens, width].
+    features = next(iter(unpack_outputs(last).values()))[..., : last.segment_widths[0]]
+    shown = [(frame.rgb, features[0])]
     if last.goal_valid:
-        panels += [goal.rgb, basis.picture(features[count : 2 * count], grid=grid, height=336)]
+        shown.append((goal.rgb, features[list(last.image_names).index(GOAL)]))
+    basis = PcaBasis.fit(np.concatenate([tokens for _, tokens in shown]))
+    grid = Grid(last.grid_height, last.grid_width)
+    panels = [panel for rgb, tokens in shown for panel in (rgb, basis.picture(tokens, grid=grid, height=336))]
     save_png(path, beside(*panels))

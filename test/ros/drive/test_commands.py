@@ -34,6 +34,7 @@ def test_demo(tmp_path: Path) -> None:
     assert report["tokens_received"] > 0
     assert report["frames_sent"] == report["tokens_received"] + report["frames_superseded"] + report["frames_lost"]
     assert report["token_shape"] == [1, 512, 1152]
+    assert report["outputs"] == {"tokens": [2, 256, 1152]}
     assert report["dtype"] == "float16"
     assert report["goal_encodes"] == 1
     assert report["weights"] == "random"

@@ -22,6 +22,7 @@ from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.tokens.channels import Channels
 from omnivla_vision.tokens.difference import cosine
 from omnivla_vision.tokens.packing import unpack
+from test.encoders import random_encoder
 from test.replay import bags
 from test.ros.conftest import SHARED
 
@@ -68,6 +69,23 @@ def test_a_looped_bag_on_sim_time(tmp_path: Path, reference: VisionEncoder) -> N
     expected = reference.encode(bags.picture(rows[-1]["index"] % 8)).tokens.numpy().astype(np.float16)
     # The other process may split its sums over other threads.
     assert np.allclose(unpack(last), expected, rtol=0, atol=0.02 * float(np.abs(expected).max()))
+
+
+@pytest.mark.slow
+def test_pooled_tokens_are_measured_as_they_come(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "bag", bags.drive(4))
+    metrics = live(
+        bag, tmp_path / "out", "--preset", "small", "--seed", 5, "--pool", "4x2", "--engine", "eager", "--rate", 0.5
+    )
+    reference = random_encoder("small", seed=5, output_pool="4x2")
+    reference.set_goal(Goal(rgb=bags.picture(3)))
+    row = metrics["rows"][-1]
+    here, there = reference.encode(bags.picture(row["index"])).by_name["tokens"][..., :384].numpy()
+    channels = Channels.of(there)
+    expected = cosine(channels.standardize(here), channels.standardize(there)).mean()
+    assert row["goal_cosines"]["dinov2"] == pytest.approx(expected, abs=0.01)
+    assert row["norms"]["dinov2"] == pytest.approx(np.linalg.norm(here, axis=1).mean(), rel=0.01)
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_a_running_node_with_a_goal_of_our_own(tmp_path: Path, node: NodeProcess) -> None:
