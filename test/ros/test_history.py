@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,39 +11,38 @@ from numpy.typing import NDArray
 from omnivla_vision.msg import VisualTokens
 from rosgraph_msgs.msg import Clock
 
+from omnivla_vision.network.history import NO_HISTORY
 from omnivla_vision.ros.messages import image_message, ns_to_stamp, stamp_to_ns
 from omnivla_vision.tokens import unpack_outputs
 from test.encoders import random_encoder
-from test.ros.coarse_and_fine_node import COARSE_AND_FINE
 from test.ros.conftest import STAMP_NS, Setup, encode_one, frame, running
 from test.ros.control import ACTIVATE, DEACTIVATE
+from test.ros.robottrack_node import ROBOTTRACK
 
 SECOND = 10**9
 BLACK: NDArray[np.uint8] = np.zeros((48, 64, 3), np.uint8)
 
 
 @pytest.mark.slow
-def test_31_past_frames_are_what_the_encoder_gives_by_itself(
-    tmp_path: Path, photographs: list[NDArray[np.uint8]]
-) -> None:
-    images = [np.ascontiguousarray(np.roll(photographs[0], 16 * number, axis=1)) for number in range(33)]
-    encoder = random_encoder(COARSE_AND_FINE, seed=5, takes_goal=False)
-    expected = [encoder.encode(image) for image in images][-1].by_name
-    program = ("-m", "test.ros.coarse_and_fine_node")
-    with running(tmp_path / "log", program=program, seed=5, takes_goal=False, output__dtype="float32") as setup:
-        messages = [encode_one(setup.probe, frame(image, number)) for number, image in enumerate(images)]
+def test_31_past_frames_of_robottrack(tmp_path: Path, photographs: list[NDArray[np.uint8]]) -> None:
+    """Fine tokens of the present frame and coarse ones of all, as the encoder gives them of each by itself."""
+    images = [np.ascontiguousarray(np.roll(photographs[0], 90 * number, axis=1)) for number in range(5)]
+    alone = random_encoder(replace(ROBOTTRACK, history=NO_HISTORY), seed=5, takes_goal=False)
+    expected = [{name: tokens.numpy()[0] for name, tokens in alone.encode(image).by_name.items()} for image in images]
+    parameters = {"preset": "robottrack-384", "seed": 5, "takes_goal": False, "output__dtype": "float32"}
+    with running(tmp_path / "log", program=("-m", "test.ros.robottrack_node"), **parameters) as setup:
+        messages = [encode_one(setup.probe, frame(images[number % 5], number)) for number in range(33)]
     assert [sum(message.past_image_valid) for message in messages] == [*range(32), 31]
     last, names = messages[-1], [f"t-{age}f" for age in range(1, 32)]
     assert list(last.past_image_names) == names
     assert [stamp_to_ns(stamp) for stamp in last.past_image_stamps] == [STAMP_NS + n for n in range(31, 0, -1)]
     assert [list(output.image_names) for output in last.outputs] == [["current"], ["current", *names]]
     found = unpack_outputs(last)
-    assert (found["fine"].shape, found["coarse"].shape) == ((1, 64, 1152), (32, 4, 1152))
-    for name, tokens in expected.items():
-        np.testing.assert_allclose(found[name], tokens.numpy(), rtol=0, atol=1e-5)
-    # And the coarse tokens of a past frame are those that it had when it was the present one.
-    then = unpack_outputs(messages[20])["coarse"][0]
-    np.testing.assert_array_equal(found["coarse"][12], then)
+    assert (found["fine"].shape, found["coarse"].shape) == ((1, 64, 1536), (32, 4, 1536))
+    np.testing.assert_allclose(found["fine"][0], expected[32 % 5]["fine"], rtol=0, atol=1e-5)
+    for tokens, number in zip(found["coarse"], range(32, 0, -1), strict=True):
+        np.testing.assert_allclose(tokens, expected[number % 5]["coarse"], rtol=0, atol=1e-5)
+    assert not unpack_outputs(messages[3])["coarse"][4:].any()  # zeros, where there is nothing yet
 
 
 def ages(message: VisualTokens) -> list[float | None]:
