@@ -28,7 +28,7 @@ class Landmarks:
     Attributes:
         descriptors: float32 [goals, cells * width], see `describe`.
         mean, scale: float32 [cells * width], see `Channels`, over the sequence: of each part of the image by itself,
-            because whatever all goals have in common (the floor below, the encoder's positions) tells none from another.
+            because what all goals have in common there (the floor, the encoder's positions) tells none from another.
     """
 
     descriptors: Tensor

@@ -49,12 +49,12 @@ class Snapshot:
     provenance: Provenance | None
     cameras: Sequence[ImageTopic]
     goal: ImageTopic | None
-    sequence: Position
-    sequence_problem: str
     namesakes: int
     max_frame_age_s: float
     transport: Transport
     message_bytes: int
+    sequence: Position = Position()
+    sequence_problem: str = ""
 
 
 def report(snapshot: Snapshot) -> list[Status]:
