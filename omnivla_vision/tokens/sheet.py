@@ -16,7 +16,7 @@ from omnivla_vision.tokens.pictures import Features, Image, PcaBasis
 if TYPE_CHECKING:
     from omnivla_vision.tokens.token_set import TokenSet
 
-CELL, GAP, LINE = 160, 8, 20
+GAP, LINE = 8, 20
 # Three components need more tokens than that to be found among.
 FEWEST = 4
 
@@ -42,39 +42,40 @@ def outputs_of(tokens: TokenSet) -> list[Shown]:
     ]
 
 
-def sheet(images: Mapping[str, Image], outputs: Sequence[Shown]) -> Image:
+def sheet(images: Mapping[str, Image], outputs: Sequence[Shown], *, cell: int = 160) -> Image:
     """Draw it.
 
     Args:
         images: RGB, uint8, [H, W, 3] each, by name; tokens of others are not drawn.
         outputs: below them, in this order. The colours of each are three principal components of all its tokens, so
             that they mean the same across a row. Of too few tokens, as class tokens are, none are drawn.
+        cell: the longer side of every picture, in pixels.
 
     Returns:
         RGB, uint8, [H, W, 3].
     """
-    rows = [_row(list(images), list(images.values()))]
+    rows = [_row(list(images), list(images.values()), cell)]
     for output in outputs:
         if output.grid.tokens * len(images.keys() & output.tokens.keys()) < FEWEST:
             continue
         basis = PcaBasis.fit(np.concatenate([output.tokens[name] for name in images if name in output.tokens]))
         cells = [
-            basis.picture(output.tokens[name], grid=output.grid, height=CELL) if name in output.tokens else None
+            basis.picture(output.tokens[name], grid=output.grid, height=cell) if name in output.tokens else None
             for name in images
         ]
-        rows.append(_row([f"{output.name}: {output.grid} of each image"], cells))
+        rows.append(_row([f"{output.name}: {output.grid} of each image"], cells, cell))
     return np.concatenate(rows)
 
 
-def _row(labels: Sequence[str], pictures: Sequence[Image | None]) -> Image:
-    """Pictures side by side in cells of CELL x CELL, or nothing in one, with a label above each as far as there are."""
-    row = np.full((LINE + CELL + GAP, len(pictures) * (CELL + GAP), 3), 255, np.uint8)
+def _row(labels: Sequence[str], pictures: Sequence[Image | None], cell: int) -> Image:
+    """Pictures side by side in cells of cell x cell, or nothing in one, with a label above each as far as there are."""
+    row = np.full((LINE + cell + GAP, len(pictures) * (cell + GAP), 3), 255, np.uint8)
     for column, label in enumerate(labels):
-        place = (column * (CELL + GAP), LINE - 6)
+        place = (column * (cell + GAP), LINE - 6)
         cv2.putText(row, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA)
     for column, picture in enumerate(pictures):
         if picture is not None:
-            height, width = (max(1, round(side * CELL / max(picture.shape[:2]))) for side in picture.shape[:2])
-            left = column * (CELL + GAP)
+            height, width = (max(1, round(side * cell / max(picture.shape[:2]))) for side in picture.shape[:2])
+            left = column * (cell + GAP)
             row[LINE : LINE + height, left : left + width] = thumbnail(picture, width=width, height=height)
     return row

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from omnivla_vision.network.grid import Grid
-from omnivla_vision.tokens.sheet import CELL, GAP, LINE, Shown, sheet
+from omnivla_vision.tokens.sheet import GAP, LINE, Shown, sheet
 
+CELL = 160
 ROW, COLUMN = LINE + CELL + GAP, CELL + GAP
 IMAGES = {
     "current": np.full((90, 160, 3), (200, 0, 0), np.uint8),

@@ -27,9 +27,10 @@ from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
 from omnivla_vision.tokens.layout import GOAL
-from omnivla_vision.tokens.outputs import unpack_outputs
+from omnivla_vision.tokens.outputs import output_shape, unpack_outputs
 from omnivla_vision.tokens.packing import DTYPES
-from omnivla_vision.tokens.pictures import PcaBasis, beside, save_png
+from omnivla_vision.tokens.pictures import save_png
+from omnivla_vision.tokens.sheet import Shown, sheet
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
 
@@ -44,8 +45,12 @@ DRAIN_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class DemoReport:
-    """What came of the frames. `outputs`: images, tokens of each, features of each. Milliseconds: `latency_ms` from
-    sending a frame to receiving its tokens.
+    """What came of the frames.
+
+    Attributes:
+        token_shape: of the whole tensor of a message, with a 1 in front.
+        outputs: of each output the images, tokens of each and features of each.
+        latency_ms: milliseconds from sending a frame to receiving its tokens.
     """
 
     preset: str
@@ -193,7 +198,7 @@ def _report(preset_name: str, sent: list[_SentFrame], probe: Probe) -> DemoRepor
         frames_superseded=superseded,
         frames_lost=len(sent) - len(probe.tokens) - superseded,
         token_shape=[1, *last.shape],
-        outputs={name: list(tokens.shape) for name, tokens in unpack_outputs(last).items()} if probe.tokens else {},
+        outputs={output.name: list(output_shape(output)) for output in last.outputs},
         dtype=next((d.name for d in DTYPES.values() if (d.code, d.bits) == (last.dtype_code, last.dtype_bits)), ""),
         goal_encodes=int(goal["goal_encodes"]),
         latency_ms=_percentiles(latency),
@@ -216,16 +221,19 @@ def _show(console: Console, report: DemoReport) -> None:
 
 
 def _save_picture(path: Path, received: list[VisualTokens], sent: list[_SentFrame], goal: BagFrame) -> None:
-    """The last frame that has tokens and the goal, each beside the PCA of its DINOv2 segment, in one basis."""
+    """The last frame that has tokens and the goal, above what every output makes of them."""
     last = received[-1]
     stamp = stamp_to_ns(last.header.stamp)
-    frame = next(item.frame for item in sent if item.stamp_ns == stamp)
-    # Of the first output, [images, tokens, width].
-    features = next(iter(unpack_outputs(last).values()))[..., : last.segment_widths[0]]
-    shown = [(frame.rgb, features[0])]
+    images = {"current": next(item.frame.rgb for item in sent if item.stamp_ns == stamp)}
     if last.goal_valid:
-        shown.append((goal.rgb, features[list(last.image_names).index(GOAL)]))
-    basis = PcaBasis.fit(np.concatenate([tokens for _, tokens in shown]))
-    grid = Grid(last.grid_height, last.grid_width)
-    panels = [panel for rgb, tokens in shown for panel in (rgb, basis.picture(tokens, grid=grid, height=336))]
-    save_png(path, beside(*panels))
+        images[GOAL] = goal.rgb
+    tokens = unpack_outputs(last)
+    shown = [
+        Shown(
+            name=output.name,
+            grid=Grid(output.grid_height, output.grid_width),
+            tokens=dict(zip(output.image_names, tokens[output.name][..., : output.segment_widths[0]], strict=True)),
+        )
+        for output in last.outputs
+    ]
+    save_png(path, sheet(images, shown, cell=336))
