@@ -67,7 +67,7 @@ class BagSource:
         return int(self._seconds * NS_PER_S) // self._spacing_ns + 1
 
     def parts(self) -> Iterator[bytes]:
-        """The files' names, sizes and times: a recording is not edited in place, and may be larger than is quickly read."""
+        """The files' names, sizes and times: nobody edits a recording in place, and to read all of it may take long."""
         yield f"{self._spacing_ns} {self._selection}".encode()
         files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
         for file in files:

@@ -38,10 +38,7 @@ class FolderSource:
     def parts(self) -> Iterator[bytes]:
         """Names and contents of the files: the same ones elsewhere are the same sequence."""
         for file in self.files:
-            try:
-                yield file.name.encode() + hashlib.sha256(file.read_bytes()).digest()
-            except OSError as error:
-                raise BadGoalImageError(f"found {file}, which cannot be read ({error.strerror})") from error
+            yield file.name.encode() + hashlib.sha256(_content(file)).digest()
 
     def pictures(self) -> Iterator[Picture]:
         """Read one after the other.
@@ -64,6 +61,15 @@ class FolderSource:
             raise BadGoalImageError(
                 f"{error}; expected every image of the goal sequence {self.path} to be one; repair it, or take it out"
             ) from error
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadGoalImageError(
+            f"found {file}, which cannot be read ({error.strerror}); correct its permissions, or take it out"
+        ) from error
 
 
 def numbered_files(folder: Path) -> tuple[Path, ...]:

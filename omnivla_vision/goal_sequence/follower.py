@@ -114,9 +114,7 @@ class Follower:
             index = self._index + by
             if not 0 <= index < len(self._sequence.nodes):
                 end = "the last" if by > 0 else "the first"
-                raise GoalIndexError(
-                    f"found node {self._index}, {end} of {self._sequence.path}; expected one beyond it"
-                )
+                raise GoalIndexError(f"found node {self._index}, {end} of {self._sequence.path}; none is beyond it")
             return index
 
     def checked(self, index: int) -> int:

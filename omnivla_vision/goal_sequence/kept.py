@@ -1,4 +1,4 @@
-"""An encoded sequence on the disk: a folder with a .safetensors file of each goal's features, and an index of them all."""
+"""An encoded sequence on the disk: a folder with a .safetensors file of each goal's features, and an index."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from omnivla_vision.network.grid import Grid
 from omnivla_vision.network.outputs import Pooling
 from omnivla_vision.tokens.channels import Channels
 
-# The image's quarters: indifferent to a patch's exact place, and left is not right. Finer cells recognised nothing more on
+# The image's quarters: indifferent to a patch's exact place, and left is not right. Finer cells recognised no more of
 # the sample drive; docs/node.md has the figures.
 CELLS = 2
 # As many nodes' averages say where the channels lie; more would only cost memory.

@@ -53,7 +53,7 @@ class Snapshot:
     max_frame_age_s: float
     transport: Transport
     message_bytes: int
-    sequence: Position = Position()
+    sequence: Position = field(default_factory=Position)
     sequence_problem: str = ""
 
 

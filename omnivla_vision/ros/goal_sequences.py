@@ -29,6 +29,8 @@ from omnivla_vision.ros.services import create_timed_service
 from omnivla_vision.ros.settings import LATCHED, VisionParameters
 from omnivla_vision.srv import SetGoalIndex
 
+# Of a request, which node it asks for.
+Target = Callable[[Follower, Any], int]
 # While a sequence is encoded at configure, the log says so as often.
 PROGRESS_S = 10.0
 
@@ -64,11 +66,13 @@ class GoalSequences:
         self._path = ""
         self._request: object = None  # which change of the path is the newest
         self._overruled = False  # a goal came by another way since that request
-        for name, by in (("next", 1), ("previous", -1)):
-            move = partial(self._on_move, lambda follower, request, by=by: follower.beside(by))
-            create_timed_service(node, Trigger, f"~/goal_sequence/{name}", move)
-        set_index = partial(self._on_move, lambda follower, request: follower.checked(request.index))
-        create_timed_service(node, SetGoalIndex, "~/goal_sequence/set_index", set_index)
+        services: list[tuple[str, Any, Target]] = [
+            ("next", Trigger, lambda follower, request: follower.beside(1)),
+            ("previous", Trigger, lambda follower, request: follower.beside(-1)),
+            ("set_index", SetGoalIndex, lambda follower, request: follower.checked(request.index)),
+        ]
+        for name, kind, target in services:
+            create_timed_service(node, kind, f"~/goal_sequence/{name}", partial(self._on_move, target))
 
     @property
     def position(self) -> Position:
@@ -154,7 +158,7 @@ class GoalSequences:
             self._store,
             spacing_s=settings.goal_sequence_spacing,
             max_pixels=settings.max_image_pixels,
-            announce=self._node.get_logger().warning,
+            announce=self._announce,
         )
 
     def _all_steps(self, steps: Steps[GoalSequence]) -> GoalSequence:
@@ -198,10 +202,13 @@ class GoalSequences:
             self._follower.follow(sequence, in_force=not self._overruled)
             self._publish(self.position)
 
+    def _announce(self, sentence: str) -> None:
+        self._node.get_logger().warning(sentence)
+
     def _say_ready(self, sequence: GoalSequence, seconds: float) -> None:
         self._node.get_logger().info(f"goal sequence {sequence.path}: {len(sequence.nodes)} goals in {seconds:.2f} s")
 
-    def _on_move(self, target: Callable[[Follower, Any], int], sent_ns: int, request: Any, response: Any) -> None:
+    def _on_move(self, target: Target, sent_ns: int, request: Any, response: Any) -> None:
         follower = self._follower
         if follower is None or follower.sequence is None:
             response.message = "there is no goal sequence: set parameter goal_sequence_path, and configure the node"
