@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from omnivla_vision.tokens.token_set import TokenSet
 
 GAP, LINE = 8, 20
-# Three components need more tokens than that to be found among.
-FEWEST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,7 @@ def sheet(images: Mapping[str, Image], outputs: Sequence[Shown], *, cell: int = 
     Args:
         images: RGB, uint8, [H, W, 3] each, by name; tokens of others are not drawn.
         outputs: below them, in this order. The colours of each are three principal components of all its tokens, so
-            that they mean the same across a row. Of too few tokens, as class tokens are, none are drawn.
+            that they mean the same across a row.
         cell: the longer side of every picture, in pixels.
 
     Returns:
@@ -56,7 +54,7 @@ def sheet(images: Mapping[str, Image], outputs: Sequence[Shown], *, cell: int = 
     """
     rows = [_row(list(images), list(images.values()), cell)]
     for output in outputs:
-        if output.grid.tokens * len(images.keys() & output.tokens.keys()) < FEWEST:
+        if not images.keys() & output.tokens.keys():
             continue
         basis = PcaBasis.fit(np.concatenate([output.tokens[name] for name in images if name in output.tokens]))
         cells = [

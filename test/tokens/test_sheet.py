@@ -30,6 +30,11 @@ def test_images_keep_their_proportions_and_tokens_their_place() -> None:
     assert (drawn[2 * ROW + LINE :, COLUMN:] != 255).any(), "this one has"
 
 
-def test_class_tokens_are_not_drawn() -> None:
+def test_an_output_of_other_images_is_not_drawn() -> None:
+    past = Shown(name="past", grid=Grid(1, 1), tokens={"t-2f": np.ones((1, 8))})
+    assert np.array_equal(sheet(IMAGES, [past]), sheet(IMAGES, []))
+
+
+def test_a_single_class_token_has_a_colour() -> None:
     token = Shown(name="class", grid=Grid(1, 1), tokens={"current": np.ones((1, 8))})
-    assert np.array_equal(sheet(IMAGES, [token]), sheet(IMAGES, []))
+    assert len(sheet(IMAGES, [token])) == 2 * ROW
