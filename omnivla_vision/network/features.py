@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -75,19 +76,27 @@ def pool(tokens: Tensor, grid: Grid, pooling: Pooling) -> Tensor:
     if pooling.kind == "shuffle":
         batch, _, width = tokens.shape
         below, right = pooled.height * pooling.rows - grid.height, pooled.width * pooling.columns - grid.width
-        picture = F.pad(tokens.unflatten(1, grid), (0, 0, 0, right, 0, below))
+        picture = tokens.unflatten(1, grid)
+        if below or right:
+            picture = F.pad(picture, (0, 0, 0, right, 0, below))
         blocks = picture.reshape(batch, pooled.height, pooling.rows, pooled.width, pooling.columns, width)
         return blocks.transpose(2, 3).reshape(batch, pooled.tokens, pooling.rows * pooling.columns * width)
     return tokens
 
 
 def _to_grid(tokens: Tensor, grid: Grid, to: Grid) -> Tensor:
+    """Adaptive average pooling, of rows and then of columns: torch's to a rounding of float32, in a fifth of its time."""
     if grid == to:
         return tokens
-    rows, columns = grid.height // to.height, grid.width // to.width
-    if (rows * to.height, columns * to.width) == grid:
-        # Cells of one size. The same to a rounding of float32, in a tenth of the time that torch's pooling takes.
-        cells = tokens.unflatten(1, (to.height, rows, to.width, columns))
-        return (cells.sum(2).sum(3) / (rows * columns)).flatten(1, 2)
-    picture = tokens.transpose(1, 2).unflatten(2, grid)
-    return F.adaptive_avg_pool2d(picture, to).flatten(2).transpose(1, 2)
+    rows = _averages(grid.height, to.height) @ tokens.unflatten(1, grid).flatten(2)
+    return (_averages(grid.width, to.width) @ rows.unflatten(2, (grid.width, -1))).flatten(1, 2)
+
+
+@lru_cache
+def _averages(places: int, cells: int) -> Tensor:
+    """[cells, places]: what each place gives to each cell, which begins and ends where torch's adaptive pooling has it."""
+    weights = torch.zeros(cells, places)
+    for cell in range(cells):
+        first, end = cell * places // cells, -(-(cell + 1) * places // cells)
+        weights[cell, first:end] = 1 / (end - first)
+    return weights

@@ -77,7 +77,7 @@ def test_the_outputs_of_a_preset(folder: Path, capsys: pytest.CaptureFixture[str
         (("--preset=small", "--pool=8"), "found pooling '8'; expected none, ROWSxCOLUMNS for an average such as 8x8"),
         (("--preset=small", "--pool=17x8"), "found pooling 17x8 of 16x16 patches; expected no more rows or columns"),
         (("--preset=small", "--pool=shuffle:3"), "found pooling shuffle:3 of 16x16 patches"),
-        (("--preset=small", "--pool=class"), "class tokens of preset small, none of whose encoders gives its own"),
+        (("--preset=small", "--pool=class"), "preset small: found output tokens of class tokens; expected an encoder that gives its own"),
         (("--preset=small", "--pool=shuffle:2", "--space=projected"), "pooled shuffle:2, in projected space"),
         (("--preset=several", "--pool=4x4"), "since its outputs are prescribed: fine 8x8, coarse 2x2; leave it out"),
     ],

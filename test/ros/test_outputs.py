@@ -52,7 +52,7 @@ def test_a_node_pools_and_says_how(tmp_path: Path) -> None:
         assert "found '8'; expected none, ROWSxCOLUMNS such as 8x8" in setup.control.set("output.pool", "8").reason
         for pool, reason in (
             ("17x8", "found pooling 17x8 of 16x16 patches"),
-            ("class", "class tokens of preset small, none of whose encoders gives its own"),
+            ("class", "preset small: found output tokens of class tokens"),
         ):
             assert setup.control.set("output.pool", pool).successful
             assert not setup.control.change_state(CONFIGURE)
