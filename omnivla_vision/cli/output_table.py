@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
@@ -17,8 +19,15 @@ def output_table(layout: TokenLayout, dtype: str) -> Table:
     for output in layout.outputs:
         shape = [1, output.rows, output.width]
         size = output.rows * output.width * DTYPES[dtype].bits // 8
-        names = ", ".join(output.image_names)
+        names = _shortened(output.image_names)
         table.add_row(
             *(Text(str(cell)) for cell in (output.name, output.pooling, names, output.grid, shape, f"{size:,}"))
         )
     return table
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """All of a few; of many past frames the ends."""
+    if len(names) <= 6:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]}, …, {names[-1]} ({len(names)})"

@@ -66,14 +66,20 @@ def sheet(images: Mapping[str, Image], outputs: Sequence[Shown], *, cell: int = 
 
 
 def _row(labels: Sequence[str], pictures: Sequence[Image | None], cell: int) -> Image:
-    """Pictures side by side in cells of cell x cell, or nothing in one, with a label above each as far as there are."""
-    row = np.full((LINE + cell + GAP, len(pictures) * (cell + GAP), 3), 255, np.uint8)
+    """Pictures side by side, `cell` wide or high, or nothing in a place, with a label above each as far as there are."""
+    shown = [None if picture is None else _fitted(picture, cell) for picture in pictures]
+    height = max(len(picture) for picture in shown if picture is not None)
+    row = np.full((LINE + height + GAP, len(shown) * (cell + GAP), 3), 255, np.uint8)
     for column, label in enumerate(labels):
         place = (column * (cell + GAP), LINE - 6)
         cv2.putText(row, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA)
-    for column, picture in enumerate(pictures):
+    for column, picture in enumerate(shown):
         if picture is not None:
-            height, width = (max(1, round(side * cell / max(picture.shape[:2]))) for side in picture.shape[:2])
             left = column * (cell + GAP)
-            row[LINE : LINE + height, left : left + width] = thumbnail(picture, width=width, height=height)
+            row[LINE : LINE + picture.shape[0], left : left + picture.shape[1]] = picture
     return row
+
+
+def _fitted(picture: Image, cell: int) -> Image:
+    height, width = (max(1, round(side * cell / max(picture.shape[:2]))) for side in picture.shape[:2])
+    return thumbnail(picture, width=width, height=height)

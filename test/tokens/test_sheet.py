@@ -20,14 +20,15 @@ def test_images_keep_their_proportions_and_tokens_their_place() -> None:
     fine = Shown(name="fine", grid=Grid(2, 3), tokens={"current": tokens[0]})
     coarse = Shown(name="coarse", grid=Grid(2, 3), tokens=dict(zip(IMAGES, tokens, strict=True)))
     drawn = sheet(IMAGES, [fine, coarse])
-    assert drawn.shape == (3 * ROW, 2 * COLUMN, 3)
+    wide = LINE + 107 + GAP  # a grid of 2 x 3 is lower than it is wide
+    assert drawn.shape == (ROW + 2 * wide, 2 * COLUMN, 3)
     assert (drawn[LINE : LINE + 90, :160] == (200, 0, 0)).all()
     assert (drawn[LINE + 91 : LINE + CELL, :160] == 255).all()
     assert (drawn[LINE : LINE + 160, COLUMN : COLUMN + 90] == (0, 200, 0)).all()
-    below = drawn[ROW + LINE : 2 * ROW]
+    below = drawn[ROW + LINE : ROW + wide]
     assert (below[:, :CELL] != 255).any(), "the present image's tokens"
     assert (below[:, COLUMN:] == 255).all(), "the output has none of the past"
-    assert (drawn[2 * ROW + LINE :, COLUMN:] != 255).any(), "this one has"
+    assert (drawn[ROW + wide + LINE :, COLUMN:] != 255).any(), "this one has"
 
 
 def test_an_output_of_other_images_is_not_drawn() -> None:

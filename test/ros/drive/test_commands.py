@@ -44,7 +44,7 @@ def test_demo(tmp_path: Path) -> None:
     assert "RANDOM WEIGHTS" in result.stdout
     assert "demo[1]/tokens.png:thelastframe" in "".join(result.stdout.split())
     picture = cv2.imread(str(tmp_path / "demo[1]" / "tokens.png"))
-    assert picture.shape[:2] == (2 * 364, 2 * 344), "the frame and the goal, above their tokens"
+    assert picture.shape[:2] == (252 + 336 + 2 * 28, 2 * 344), "the frame and the goal, above their tokens"
 
 
 def test_encode_gives_the_pipelines_tokens(tmp_path: Path, reference: VisionEncoder) -> None:
