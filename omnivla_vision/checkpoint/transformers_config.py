@@ -1,4 +1,4 @@
-"""config.json and preprocessor_config.json beside weights of transformers' DINOv3 and SigLIP."""
+"""config.json and preprocessor_config.json beside weights of transformers' DINOv2, DINOv3 and SigLIP."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ _SIGLIP = {
     "hidden_act": "gelu_pytorch_tanh",
     "layer_norm_eps": 1e-6,
 }
+# Of DINOv2 the tensors' shapes tell, whatever size its positions are of; of SmolVLM and SmolVLA, the user.
+_TOLD_OTHERWISE = ("dinov2", "dinov2_with_registers", "smolvlm", "smolvlm_vision", "smolvla")
 _DEFAULTS = {"dinov3_vit": _DINOV3, "siglip_vision_model": _SIGLIP, "siglip": _SIGLIP}
 _ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "silu": "silu"}
 
@@ -55,13 +57,15 @@ def preset_beside(weights: Path) -> Preset | None:
     if not file.is_file():
         return None
     config = read_json(file)
-    kind = config.get("model_type")
+    kind = config.get("model_type", config.get("type"))  # the second is LeRobot's
+    if kind in _TOLD_OTHERWISE:
+        return None
     if kind not in _DEFAULTS:
         raise ConfigError(
             file,
             key="model_type",
             found=f"{kind!r}",
-            expected=f"one of {', '.join(_DEFAULTS)}",
+            expected=f"one of {', '.join((*_DEFAULTS, *_TOLD_OTHERWISE))}",
             advice="this model is not supported; models of a fixed patch grid are",
         )
     numbers = _DEFAULTS[kind] | (config.get("vision_config") or {} if kind == "siglip" else config)
