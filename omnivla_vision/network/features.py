@@ -85,7 +85,7 @@ def pool(tokens: Tensor, grid: Grid, pooling: Pooling) -> Tensor:
 
 
 def _to_grid(tokens: Tensor, grid: Grid, to: Grid) -> Tensor:
-    """Adaptive average pooling, of rows and then of columns: torch's to a rounding of float32, in a fifth of its time."""
+    """Adaptive average pooling, of rows and then of columns: torch's to a rounding of float32, but faster."""
     if grid == to:
         return tokens
     rows = _averages(grid.height, to.height) @ tokens.unflatten(1, grid).flatten(2)
@@ -94,7 +94,7 @@ def _to_grid(tokens: Tensor, grid: Grid, to: Grid) -> Tensor:
 
 @lru_cache
 def _averages(places: int, cells: int) -> Tensor:
-    """[cells, places]: what each place gives to each cell, which begins and ends where torch's adaptive pooling has it."""
+    """[cells, places]: what each place gives to each cell; cells as torch's adaptive pooling cuts them."""
     weights = torch.zeros(cells, places)
     for cell in range(cells):
         first, end = cell * places // cells, -(-(cell + 1) * places // cells)

@@ -20,6 +20,7 @@ def with_pooling(preset: Preset, pool: str) -> Preset:
         UnknownPoolingError: the pooling's name cannot be read.
         PrescribedOutputsError: the preset prescribes its outputs.
         PoolingError: its grid does not pool like this.
+        ClassTokenError: none of its encoders gives its class token.
     """
     if not pool:
         return preset
@@ -30,5 +31,4 @@ def with_pooling(preset: Preset, pool: str) -> Preset:
             f"{', '.join(f'{output.name} {output.pooling}' for output in preset.outputs)}; leave it out, or choose a "
             "preset that leaves it open"
         )
-    pooling.grid(preset.grid)
     return replace(preset, outputs=(replace(WHOLE_GRID[0], pooling=pooling),))

@@ -71,13 +71,21 @@ def test_the_outputs_of_a_preset(folder: Path, capsys: pytest.CaptureFixture[str
     assert row(shown, "coarse") == ["coarse", "2x2", "current, goal", "2x2", "[1, 8, 1152]", "36,864"]
 
 
+def test_of_many_past_frames_the_first_and_the_last_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode("--preset=small", "--history-frames=31")
+    named = "t-1f, t-2f, …, t-31f (31)"
+    assert row(capsys.readouterr().out, "history") == ["history", "2x2", named, "2x2", "[1, 124, 1152]", "571,392"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--preset=small", "--pool=8"), "found pooling '8'; expected none, ROWSxCOLUMNS for an average such as 8x8"),
         (("--preset=small", "--pool=17x8"), "found pooling 17x8 of 16x16 patches; expected no more rows or columns"),
         (("--preset=small", "--pool=shuffle:3"), "found pooling shuffle:3 of 16x16 patches"),
-        (("--preset=small", "--pool=class"), "preset small: found output tokens of class tokens; expected an encoder that gives its own"),
+        (("--preset=small", "--pool=class"), "preset small: found output tokens of class tokens; expected an enc"),
         (("--preset=small", "--pool=shuffle:2", "--space=projected"), "pooled shuffle:2, in projected space"),
         (("--preset=several", "--pool=4x4"), "since its outputs are prescribed: fine 8x8, coarse 2x2; leave it out"),
     ],
