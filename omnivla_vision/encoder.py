@@ -15,7 +15,7 @@ from torch import Tensor
 from omnivla_vision.engine.base import Engine
 from omnivla_vision.errors import VisionError
 from omnivla_vision.goal import EncodedGoal, Goal, KnownGoal
-from omnivla_vision.history import PastFrames
+from omnivla_vision.history.past_frames import PastFrames
 from omnivla_vision.images.preprocess import Preprocessor
 from omnivla_vision.network.features import Features, fuse
 from omnivla_vision.network.projector import Projector
@@ -85,11 +85,7 @@ class VisionEncoder:
             None if projector is None else projector.out_width,
             preset.history.image_names(cameras),
         )
-        # Of each output, so many rows of the cameras' images are a frame's.
-        frame_rows = [len(self.cameras) * output.tokens_per_image for output in self.layout.outputs]
-        self._past = PastFrames(
-            preset, [(rows, output.width) for rows, output in zip(frame_rows, self.layout.outputs, strict=True)]
-        )
+        self._past = PastFrames(preset, self.layout.frame_shapes(len(self.cameras)))
         self.provenance = Provenance(
             preset=preset.name,
             weights=weights,

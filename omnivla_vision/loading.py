@@ -13,6 +13,8 @@ from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.select import AUTO, build_engine
 from omnivla_vision.engine.start import start_reference
 from omnivla_vision.engine.store_folder import StoreError, expand_store
+from omnivla_vision.history.past_frames import kept_shapes
+from omnivla_vision.history.ring import check_memory
 from omnivla_vision.network.projector import Projector
 from omnivla_vision.network.with_history import HistoryOptions, with_history
 from omnivla_vision.network.with_pooling import with_pooling
@@ -137,7 +139,8 @@ def encoder_of(weights: Weights, options: EncoderOptions) -> VisionEncoder:
     preset = with_history(with_pooling(weights.preset, options.output_pool), history_options(options))
     names = image_names(options.cameras, takes_goal=options.takes_goal)
     preset.views.among(names)
-    token_layout(preset, names, None if weights.projector is None else weights.projector.out_width)
+    layout = token_layout(preset, names, None if weights.projector is None else weights.projector.out_width)
+    check_memory(preset.history, kept_shapes(preset, layout.frame_shapes(len(options.cameras))))
     if options.engine == "eager" and options.precision in (AUTO, "float32"):
         # The reference itself: it takes any number of images, and there is nothing to build or to compare it with.
         one: Engine = EagerEngine(weights.load())

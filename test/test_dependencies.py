@@ -35,7 +35,7 @@ ROOMS = {
     "engine": "errors images network output_files process resources tokens",
     "history": "images network",
     "encoder": "engine errors goal history images network tokens",
-    "loading": "encoder engine network tokens weights",
+    "loading": "encoder engine history network tokens weights",
     "live": "encoder goal images tokens",
     "replay": "encoder errors goal images live network output_files process progress resources tokens",
     "goal_sequence": "encoder engine errors goal images live network process replay tokens",

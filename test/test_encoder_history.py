@@ -16,11 +16,14 @@ from torch import Tensor
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
-from omnivla_vision.history import HistoryMemoryError, MissingStampError
+from omnivla_vision.history.ring import HistoryMemoryError, MissingStampError
+from omnivla_vision.loading import EncoderOptions, encoder_of
+from omnivla_vision.network.backbone import Backbone
 from omnivla_vision.network.features import pool
 from omnivla_vision.network.history import History
 from omnivla_vision.network.outputs import Output, get_pooling
 from omnivla_vision.tokens.files import read_token_file, token_file
+from omnivla_vision.weights import random_weights
 from test.encoders import random_encoder
 from test.presets import shallow
 
@@ -126,9 +129,14 @@ def test_what_ends_the_past(photographs_of_one_size: list[Image]) -> None:
     assert past(3, image[:-2]) == (True,)  # that frame was refused, and nothing else happened
 
 
-def test_a_history_that_does_not_fit_into_memory_is_refused_when_the_encoder_is_made() -> None:
+def test_a_history_that_does_not_fit_into_memory_is_refused_before_an_engine_is_built() -> None:
+    def too_late() -> Backbone:
+        raise AssertionError("the weights were read")
+
+    weights = replace(random_weights(shallow("small")), load=too_late)
+    options = EncoderOptions(history_frames=256, history_spacing="10", history_pool="none")
     with pytest.raises(HistoryMemoryError, match=r"pool them \(history\.pool\)"):
-        make(history_frames=256, history_spacing="10", history_pool="none")
+        encoder_of(weights, options)
 
 
 def test_a_file_says_which_past_frames_there_are(photographs_of_one_size: list[Image], tmp_path: Path) -> None:

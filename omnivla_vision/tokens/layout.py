@@ -125,6 +125,10 @@ class TokenLayout:
         """Features of the first output's tokens."""
         return self.outputs[0].width
 
+    def frame_shapes(self, cameras: int) -> list[tuple[int, ...]]:
+        """Of each output, [rows, width] of one frame of so many cameras."""
+        return [(cameras * output.tokens_per_image, output.width) for output in self.outputs]
+
     @property
     def elements(self) -> int:
         """Numbers in all outputs together."""

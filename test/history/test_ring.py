@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from omnivla_vision.history import HistoryMemoryError, MissingStampError, Past, Ring
+from omnivla_vision.history.ring import HistoryMemoryError, MissingStampError, Past, Ring
 from omnivla_vision.network.history import History, get_spacing
 
 SECOND = 10**9

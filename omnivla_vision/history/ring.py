@@ -1,19 +1,17 @@
-"""Past frames' tokens: what was encoded once is kept, pooled, in a ring, and found again by its age."""
+"""The ring of past frames' tokens: what was encoded once is kept, pooled, and found again by its age."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import compress
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from omnivla_vision.images.raw import ImageError
 from omnivla_vision.network.history import History, HistoryError
-from omnivla_vision.network.spec import Preset
 
 # What past frames may take at most: more, and a robot's computer swaps. 500 frames of 2x2 tokens take 12 MB.
 MAX_BYTES = 2**30
@@ -43,6 +41,25 @@ class Past:
     tokens: tuple[Tensor, ...]
 
 
+def check_memory(history: History, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Refuse a history before anything is computed for it.
+
+    Args:
+        history: which frames are kept.
+        shapes: of the tensors that a frame consists of.
+
+    Raises:
+        HistoryMemoryError: they would take more than MAX_BYTES.
+    """
+    frame_bytes = 4 * sum(math.prod(shape) for shape in shapes)
+    if frame_bytes * history.kept > MAX_BYTES:
+        raise HistoryMemoryError(
+            f"found a history of {history.frames} frames {history.spacing} apart, for which {history.kept} of "
+            f"{frame_bytes} bytes would be kept; expected {MAX_BYTES} bytes at most; pool them (history.pool), or "
+            "take fewer, or closer ones"
+        )
+
+
 class Ring:
     """Keeps the tokens of frames that were encoded; its memory is taken when it is made, and does not grow.
 
@@ -59,13 +76,7 @@ class Ring:
         self._history = history
         # One slot more, of zeros, for frames that there are not.
         self._nothing = history.kept
-        frame_bytes = 4 * sum(torch.Size(shape).numel() for shape in shapes)
-        if frame_bytes * history.kept > MAX_BYTES:
-            raise HistoryMemoryError(
-                f"found a history of {history.frames} frames {history.spacing} apart, for which {history.kept} of "
-                f"{frame_bytes} bytes would be kept; expected {MAX_BYTES} bytes at most; pool them (history.pool), or "
-                "take fewer, or closer ones"
-            )
+        check_memory(history, shapes)
         self._slots = [torch.empty(history.kept + 1, *shape, device=device) for shape in shapes]
         for slots in self._slots:
             slots[self._nothing].zero_()
@@ -141,56 +152,3 @@ class Ring:
         near = [i for i in (at, at - 1) if 0 <= i < len(stamps_ns)]
         best = min(near, key=lambda i: abs(stamps_ns[i] - wanted_ns), default=None)
         return best if best is not None and abs(stamps_ns[best] - wanted_ns) <= self._history.tolerance else None
-
-
-class PastFrames:
-    """What an encoder remembers of the frames before the present one.
-
-    Args:
-        preset: whose outputs of scope `past` and `all` hold past frames, as many as its history says.
-        shapes: of a frame's tokens, [rows, width] for each of the preset's outputs.
-
-    Raises:
-        HistoryMemoryError: they would take too much memory.
-    """
-
-    def __init__(self, preset: Preset, shapes: Sequence[tuple[int, ...]]) -> None:
-        self.frames = preset.history.frames
-        self._outputs = [output.images != "present" for output in preset.outputs]
-        self._ring = Ring(preset.history, list(compress(shapes, self._outputs)))
-        self._sizes: tuple[tuple[int, ...], ...] = ()
-
-    def forget(self) -> None:
-        """Start over."""
-        self._ring.forget()
-
-    def check(self, stamp_ns: int) -> None:
-        """Refuse a frame that could not be found again; see `Ring.check`."""
-        if self.frames:
-            self._ring.check(stamp_ns)
-
-    def step(self, tokens: Sequence[Tensor], stamp_ns: int, sizes: Sequence[tuple[int, ...]]) -> Past:
-        """What was before the present frame, which is kept for those that follow.
-
-        Images of another size than the last ones start over: it may be another camera, or another part of the view.
-
-        Args:
-            tokens: of the present frame, [rows, width] for each of the preset's outputs.
-            stamp_ns: its stamp.
-            sizes: of its images.
-
-        Returns:
-            Tokens [frames * rows, width], the newest first, for each output; none of outputs without past images.
-        """
-        if self._sizes != tuple(sizes):
-            self.forget()
-            self._sizes = tuple(sizes)
-        if not self.frames:
-            return Past(stamps_ns=(), valid=(), tokens=tuple(part[:0] for part in tokens))
-        past = self._ring.past(stamp_ns)
-        self._ring.keep(stamp_ns, list(compress(tokens, self._outputs)))
-        found = iter(past.tokens)
-        blocks = (
-            next(found).flatten(0, 1) if holds else part[:0] for part, holds in zip(tokens, self._outputs, strict=True)
-        )
-        return replace(past, tokens=tuple(blocks))

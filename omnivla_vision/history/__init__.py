@@ -1,0 +1,1 @@
+"""Past frames: their tokens, kept from when they were the present ones."""
