@@ -9,7 +9,7 @@ from typing import Any
 from omnivla_vision.engine.base import PRECISIONS
 from omnivla_vision.engine.start import ENGINES
 from omnivla_vision.images.raw import MAX_PIXELS
-from omnivla_vision.network.history import MAX_FRAMES
+from omnivla_vision.network.history import MAX_FRAMES, UnknownSpacingError, get_spacing
 from omnivla_vision.network.image_paths import IMAGE_PATHS
 from omnivla_vision.network.outputs import UnknownPoolingError, get_pooling
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS
@@ -50,6 +50,15 @@ def _check_preset(name: Any) -> str:
     if name in ("", *PRESETS) or name.startswith("timm:"):
         return ""
     return f"one of {', '.join(PRESETS)}, or timm:ID[+ID]"
+
+
+def _check_spacing(name: Any) -> str:
+    try:
+        if name:
+            get_spacing(name)
+    except UnknownSpacingError:
+        return "a number of frames such as '1' or '5', or seconds such as '0.5s'"
+    return ""
 
 
 def _check_pooling(name: Any) -> str:
@@ -109,6 +118,7 @@ class VisionParameters:
         "",
         "How far apart past frames are: 1, 5, ... encoded frames, or 0.5s by stamps; empty: as the preset says, or 1.",
         name="history.spacing",
+        check=_check_spacing,
     )
     history_tolerance: float = _parameter(
         0.0,
@@ -121,6 +131,7 @@ class VisionParameters:
         "",
         "How past frames are pooled: none, 8x8, shuffle:2, ...; empty: 2x2, or as the preset says.",
         name="history.pool",
+        check=_check_pooling,
     )
 
     engine: str = _parameter("auto", "What runs the network.", choices=("auto", *ENGINES))

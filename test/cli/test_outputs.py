@@ -71,9 +71,7 @@ def test_the_outputs_of_a_preset(folder: Path, capsys: pytest.CaptureFixture[str
     assert row(shown, "coarse") == ["coarse", "2x2", "current, goal", "2x2", "[1, 8, 1152]", "36,864"]
 
 
-def test_of_many_past_frames_the_first_and_the_last_are_named(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_many_past_frames_the_first_and_the_last_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encode("--preset=small", "--history-frames=31")
     named = "t-1f, t-2f, …, t-31f (31)"
     assert row(capsys.readouterr().out, "history") == ["history", "2x2", named, "2x2", "[1, 124, 1152]", "571,392"]
