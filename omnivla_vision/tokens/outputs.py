@@ -67,13 +67,13 @@ def unpack_outputs(message: OutputsMessage) -> dict[str, NDArray[np.floating]]:
         TokenFormatError: the tensor itself is refused; see `unpack`.
     """
     flat = unpack(message).reshape(-1)
-    return {name: flat[start:stop].reshape(shape) for name, start, stop, shape in _places(message, flat.size)}
+    return {name: flat[start:stop].reshape(shape) for name, start, stop, shape in _places(message)}
 
 
 def unpack_outputs_torch(message: OutputsMessage) -> dict[str, torch.Tensor]:
     """Like `unpack_outputs`, as torch CPU tensors in the packed dtype, as `unpack_torch` makes them."""
     flat = unpack_torch(message).reshape(-1)
-    return {name: flat[start:stop].reshape(shape) for name, start, stop, shape in _places(message, flat.numel())}
+    return {name: flat[start:stop].reshape(shape) for name, start, stop, shape in _places(message)}
 
 
 def output_shape(output: OutputFields) -> tuple[int, int, int]:
@@ -101,8 +101,8 @@ def output_shape(output: OutputFields) -> tuple[int, int, int]:
     return len(output.image_names), tokens, sum(widths)
 
 
-def _places(message: OutputsMessage, elements: int) -> Iterator[tuple[str, int, int, tuple[int, int, int]]]:
-    """Each output's name, where its numbers begin and end, and their shape."""
+def _places(message: OutputsMessage) -> Iterator[tuple[str, int, int, tuple[int, int, int]]]:
+    """Each output's name, where its numbers begin and end, and their shape, of a tensor that has as many as it says."""
     outputs = list(message.outputs)
     names = [output.name for output in outputs]
     if not names or not all(names) or len(set(names)) < len(names):
@@ -112,7 +112,7 @@ def _places(message: OutputsMessage, elements: int) -> Iterator[tuple[str, int, 
     rows, widths = sum(images * tokens for images, tokens, _ in shapes), {width for *_, width in shapes}
     total = sum(images * tokens * width for images, tokens, width in shapes)
     expected = [rows, *widths] if len(widths) == 1 else [total]
-    if [int(size) for size in message.shape] != expected or total != elements:
+    if [int(size) for size in message.shape] != expected:
         described = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
         raise OutputDescriptionError(
             f"found a tensor {list(message.shape)} for outputs {described}; expected {expected}; the message is broken"

@@ -109,6 +109,8 @@ def _layer_norm(features: Features) -> Features:
 def _enlarge(picture: Image, height: int) -> Image:
     """Nearest neighbour shows the patches as they are."""
     width = round(picture.shape[1] * height / picture.shape[0])
+    if picture.size == 3:  # one pixel, which OpenCV 4.5 does not take
+        return np.full((height, width, 3), picture)
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from omnivla_vision.cli import main
+from omnivla_vision.cli import main, replay
+from omnivla_vision.cli.options import encoder_options, node_parameters
 from omnivla_vision.engine import eager
 from omnivla_vision.network.outputs import Output, get_pooling
 from omnivla_vision.network.presets import PRESETS
@@ -99,6 +101,13 @@ def test_what_is_refused_before_an_engine_starts(
     assert main(["encode", "--image=a.png", "--out=t", *arguments]) != 0
     assert message in " ".join(capsys.readouterr().err.split())
     assert not Path("t").exists()
+
+
+def test_a_node_is_given_the_same() -> None:
+    parser = argparse.ArgumentParser()
+    replay.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(["replay", "bag", "--pool=4x4"])
+    assert node_parameters(arguments)["output.pool"] == "4x4" == encoder_options(arguments).output_pool
 
 
 def test_inspect_shows_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,12 +16,14 @@ pytest.importorskip("torch")
 import torch
 
 from omnivla_vision.goal import Goal
-from omnivla_vision.network.presets import get_preset
+from omnivla_vision.network.outputs import Output, get_pooling
+from omnivla_vision.network.presets import PRESETS, get_preset
 from omnivla_vision.policy import (
     ConditionedVisionError,
     ModelError,
     NotTokensError,
     RandomWeightsError,
+    SeveralOutputsError,
     attach,
     expect,
     without_vision,
@@ -87,6 +90,21 @@ def test_a_recorded_message_is_read_too(
     message = recorded(encoder.encode(images[0]), tmp_path)
     assert _difference(hidden_states(model, port.read(message)), own) < 1e-3  # float16
     assert torch.equal(port.read(message), port.read(written(encoder, images, tmp_path / "t", "float16")))
+
+
+def test_pooled_tokens_go_into_the_model(checkpoint: Path, images: list[NDArray[np.uint8]], tmp_path: Path) -> None:
+    model = load_policy(checkpoint)
+    port = attach(model, checkpoint=checkpoint, pool="8x8")
+    assert model.vision_backbone.get_num_patches() == 64
+    tokens = port.read(written(encoder_of(checkpoint, output_pool="8x8"), images, tmp_path / "t"))
+    assert model.vision_backbone(tokens).shape == (1, 128, 1152)
+
+
+def test_a_preset_of_several_outputs_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = (Output("fine", get_pooling("8x8")), Output("coarse", get_pooling("2x2")))
+    monkeypatch.setitem(PRESETS, "small", replace(PRESETS["small"], outputs=outputs))
+    with pytest.raises(SeveralOutputsError, match=r"found preset small with outputs fine, coarse; expected one, which"):
+        attach(load_policy(checkpoint), checkpoint=checkpoint)
 
 
 def test_other_images_are_seen(

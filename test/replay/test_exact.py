@@ -18,11 +18,12 @@ import torch
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import Goal
+from omnivla_vision.network.outputs import Output, get_pooling
 from omnivla_vision.network.views import Mask, Views
 from omnivla_vision.replay.bag import Bag, Topic
 from omnivla_vision.replay.decoding import decode
 from omnivla_vision.replay.exact import ExactReplay, FixedGoal
-from omnivla_vision.replay.measure import EncodedFrame
+from omnivla_vision.replay.measure import EncodedFrame, segments
 from omnivla_vision.replay.prefetch import Prefetch
 from omnivla_vision.replay.result import Replay
 from omnivla_vision.replay.selection import EmptyWindowError, select
@@ -62,6 +63,27 @@ def test_every_frame_once_in_order_with_the_encoders_own_tokens(tmp_path: Path, 
     encoder.set_goal(Goal(rgb=bags.picture(11)))
     for index in range(1, 12):
         assert torch.equal(torch.from_numpy(keep.tokens[index]), encoder.encode(bags.picture(index)).tokens)
+
+
+def test_pooled_tokens_are_measured_by_their_patches(tmp_path: Path, encoder: VisionEncoder) -> None:
+    path = bags.write(tmp_path / "bag", bags.drive(3))
+    with Bag(path) as bag:
+        selection = select(bag)
+    pooled = random_encoder(replace(TINY, outputs=(Output("tokens", get_pooling("2x2")), Output("all"))), seed=1)
+    whole, same = (ExactReplay(path, selection, one).run({}).measurements for one in (encoder, pooled))
+    assert whole.sha256 == same.sha256
+    assert [row.goal_cosines for row in whole.rows] == [row.goal_cosines for row in same.rows]
+    assert [picture.grid for picture in same.pictures.kept.values()] == 3 * [(4, 4)]
+
+
+def test_columns_of_one_encoder_that_come_again_have_a_number() -> None:
+    found = segments(["dinov2", "siglip", "dinov2", "siglip"], [2, 3, 2, 3])
+    assert [(segment.name, segment.columns.stop) for segment in found] == [
+        ("dinov2", 2),
+        ("siglip", 5),
+        ("dinov2 2", 7),
+        ("siglip 2", 10),
+    ]
 
 
 def test_the_digest_tells_two_recordings_apart_and_nothing_else(tmp_path: Path, replay: Play) -> None:

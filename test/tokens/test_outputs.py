@@ -94,6 +94,12 @@ def test_a_description_that_does_not_add_up(place: int, changed: dict[str, Any],
         unpack_outputs(broken)
 
 
+@pytest.mark.parametrize(("shape", "strides"), [([55], [1]), ([5, 11], [11, 1]), ([1, 11, 5], [55, 5, 1])])
+def test_a_shape_that_is_not_that_of_its_outputs(shape: list[int], strides: list[int]) -> None:
+    with pytest.raises(OutputDescriptionError, match=r"expected \[11, 5\]; the message is broken"):
+        unpack_outputs(message(shape=shape, strides=strides))
+
+
 def test_a_message_without_outputs() -> None:
     with pytest.raises(OutputDescriptionError, match=r"found outputs named \[\]"):
         unpack_outputs(message(outputs=[]))
