@@ -27,6 +27,7 @@ MAX_RELATIVE_ERROR = 1e-5
 FULL_DEPTH = {"dinosiglip-224", "siglip2-so400m-224", "clip-l-336", "dinov3-s-224", "dinov3-splus-224"}
 # With biases of queries and values, which the others' files do not have; rotary positions at another grid.
 DINOV3_384 = "timm:vit_small_patch16_dinov3_qkvb.lvd1689m@384"
+DINOV3_WIDE = "timm:vit_small_patch16_dinov3.lvd1689m@224x384"
 # For the inner loop.
 NARROW = {
     "small",
@@ -36,6 +37,7 @@ NARROW = {
     "navdp-224",
     "citywalker-350x630",
     DINOV3_384,
+    DINOV3_WIDE,
 }
 # Deep enough for a first, a middle and an unread block.
 SHALLOW_DEPTH = 4
@@ -48,6 +50,7 @@ OTHERS = [
     "timm:vit_large_patch14_clip_quickgelu_224.openai",
     "timm:deit3_small_patch16_224.fb_in1k",
     DINOV3_384,
+    DINOV3_WIDE,
 ]
 
 

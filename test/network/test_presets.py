@@ -116,6 +116,13 @@ def test_dinov3_from_timm(timm: ModuleType) -> None:
     assert spec == replace(known, image_size=ImageSize.square(384))
 
 
+def test_a_rectangle_from_timm(timm: ModuleType) -> None:
+    preset = get_preset("timm:vit_base_patch14_dinov2.lvd142m@350x630")
+    (known,) = get_preset("dinov2-b-224").encoders
+    assert preset.encoders == (replace(known, image_size=ImageSize(350, 630)),)
+    assert preset.grid == (25, 45)
+
+
 def test_two_encoders_of_one_family_are_told_apart(timm: ModuleType) -> None:
     preset = get_preset("timm:vit_base_patch16_224.dino+vit_small_patch16_224.dino")
     assert [spec.name for spec in preset.encoders] == ["vit_base_patch16_224_0", "vit_small_patch16_224_1"]
@@ -134,6 +141,7 @@ def test_two_encoders_of_one_family_are_told_apart(timm: ModuleType) -> None:
         ("resnet50", UnsupportedTimmModelError, "cannot build it at a fixed input size"),
         ("vit_gigantic_patch14_dinov7", UnknownTimmModelError, "knows no model .*close names: .*dinov2"),
         ("vit_base_patch16_224@large", UnknownTimmModelError, "expected pixels, as in vit_base_patch16_224@224"),
+        ("vit_base_patch16_224@224x", UnknownTimmModelError, "found input size '224x'.* or .*@350x630"),
         ("hf-hub:timm/vit_base_patch16_224", UnknownTimmModelError, "knows no model"),
     ],
 )
