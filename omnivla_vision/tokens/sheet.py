@@ -66,7 +66,7 @@ def sheet(images: Mapping[str, Image], outputs: Sequence[Shown], *, cell: int = 
 
 
 def _row(labels: Sequence[str], pictures: Sequence[Image | None], cell: int) -> Image:
-    """Pictures side by side, `cell` wide or high, or nothing in a place, with a label above each as far as there are."""
+    """Pictures side by side, `cell` wide or high, or nothing in a place; a label above each as far as there are."""
     shown = [None if picture is None else _fitted(picture, cell) for picture in pictures]
     height = max(len(picture) for picture in shown if picture is not None)
     row = np.full((LINE + height + GAP, len(shown) * (cell + GAP), 3), 255, np.uint8)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+from omnivla_vision.network.image_size import ImageSize
+from omnivla_vision.replay.bag import Bag
+from omnivla_vision.replay.exact import ExactReplay
 from omnivla_vision.replay.gate import Limits, Verdict, ViewDifference
 from omnivla_vision.replay.report.charts import POINTS, Series, histogram, line_chart, thinned
 from omnivla_vision.replay.report.page import write_report
+from omnivla_vision.replay.report.thumbnails import views
 from omnivla_vision.replay.result import Replay
+from omnivla_vision.replay.selection import select
+from test.encoders import random_encoder
 from test.replay import bags
 from test.replay.browser import CHROMIUM, DRIVER, Browser, browser
+from test.replay.conftest import TINY
 
 Play = Callable[..., Replay]
 
@@ -51,6 +61,18 @@ def test_the_page_shows_what_was_measured(tmp_path: Path, replay: Play, chromium
     assert len(drawn) >= 2 + 2 + len(result.stage_names)
     assert all(length > 50 for length in drawn), "every line has an extent"
     assert chromium.run("return document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
+
+
+def test_components_of_a_rectangle_are_one(tmp_path: Path) -> None:
+    sizes = [ImageSize(56, 28), ImageSize(64, 32)]
+    encoders = tuple(replace(spec, image_size=size) for spec, size in zip(TINY.encoders, sizes, strict=True))
+    bag = bags.write(tmp_path / "bag", bags.drive(3))
+    with Bag(bag) as opened:
+        selection = select(opened)
+    result = ExactReplay(bag, selection, random_encoder(replace(TINY, encoders=encoders))).run({})
+    for view in views(result):
+        png = np.frombuffer(base64.b64decode(view.components.partition(",")[2]), np.uint8)
+        assert cv2.imdecode(png, cv2.IMREAD_COLOR).shape == (4, 2, 3)
 
 
 def test_hovering_a_chart_tells_the_values(tmp_path: Path, replay: Play, chromium: Browser) -> None:
