@@ -22,7 +22,7 @@ from omnivla_vision.output_files import make_folder
 from omnivla_vision.replay.token_bag import TokenBag
 from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.drive.probe import NodeTimeoutError, Probe
-from omnivla_vision.tokens import unpack
+from omnivla_vision.tokens import unpack_outputs
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
 
@@ -74,9 +74,9 @@ class Loop:
         self.weights = message.weights
         if not message.goal_valid:
             return
-        rows, width = message.tokens_per_image, message.segment_widths[0]
-        tokens = unpack(message)[:, :width]
-        command = steer(tokens[:rows], tokens[-rows:], message.grid_width)
+        # Of the first output, [images, tokens, width]; the goal is the last of the images.
+        tokens = next(iter(unpack_outputs(message).values()))[..., : message.segment_widths[0]]
+        command = steer(tokens[0], tokens[-1], message.grid_width)
         self.similarity = command.similarity
         twist = Twist()
         twist.linear.x, twist.angular.z = command.forward, command.turn
