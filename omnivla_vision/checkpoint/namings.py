@@ -89,13 +89,13 @@ GATED_DINOV3 = replace(
         **_parts(_LAYER + r"mlp\.PART_proj\.(weight|bias)", r"blocks.\1.mlp.fc1.\2", ("gate", "up")),
     },
 )
-# On the hub and in memory, q, k and v and a gated MLP are called differently.
+# In memory and in files, q, k and v and a gated MLP are called differently. With registers, the class token's position
+# is apart from the token, where the network has their sum: such files are not read.
 DINOV2 = Naming(
     sign="encoder.layer.0.layer_scale1.lambda1",
     prefixes=("dinov2.", ""),
     renamed={
         r"embeddings\.cls_token": "cls_token",
-        r"embeddings\.register_tokens": "reg_token",
         r"embeddings\.position_embeddings": "pos_embed",
         r"embeddings\.patch_embeddings\.projection\.(weight|bias)": r"patch_embed.proj.\1",
         _DEEP_LAYER + r"norm([12])\.(weight|bias)": r"blocks.\1.norm\2.\3",

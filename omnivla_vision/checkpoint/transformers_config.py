@@ -41,7 +41,7 @@ _SIGLIP = {
     "layer_norm_eps": 1e-6,
 }
 # Of DINOv2 the tensors' shapes tell, whatever size its positions are of; of SmolVLM and SmolVLA, the user.
-_TOLD_OTHERWISE = ("dinov2", "dinov2_with_registers", "smolvlm", "smolvlm_vision", "smolvla")
+_TOLD_OTHERWISE = ("dinov2", "smolvlm", "smolvlm_vision", "smolvla")
 _DEFAULTS = {"dinov3_vit": _DINOV3, "siglip_vision_model": _SIGLIP, "siglip": _SIGLIP}
 _ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "silu": "silu"}
 

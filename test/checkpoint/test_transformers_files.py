@@ -26,6 +26,7 @@ from omnivla_vision.checkpoint.errors import (
     MissingTensorError,
     ShapeMismatchError,
 )
+from omnivla_vision.checkpoint.namings import DINOV2
 from omnivla_vision.checkpoint.transformers_config import preset_beside
 from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.presets import get_preset
@@ -123,6 +124,56 @@ def test_a_whole_siglip_has_its_vision_taken(transformers: ModuleType, tmp_path:
     whole.vision_model.save_pretrained(tmp_path / "vision")
     states = [load_checkpoint(tmp_path / part, preset=narrow_siglip()).backbone_state for part in ("whole", "vision")]
     assert_equal(*states)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["model.vlm_with_expert.vlm.model.", "model.vision_tower.", "vision_tower.", "model.", ""]
+)
+def test_the_vision_of_a_larger_model_is_taken_alone(transformers: ModuleType, prefix: str, tmp_path: Path) -> None:
+    """SmolVLA's, LLaVA's, SmolVLM's and SigLIP's files; their other tensors may be called as in the vision."""
+    preset = narrow_siglip()
+    state = dict(model_of(transformers, preset.encoders[0]).state_dict())
+    plain = {name.removeprefix("vision_model."): tensor for name, tensor in state.items()}
+    save_file(plain, tmp_path / "plain.safetensors")
+    others = {f"{prefix}text_model.layers.0.norm1.weight": torch.ones(3), "lm_head.weight": torch.ones(3)}
+    inside = {f"{prefix}vision_model.{name}": tensor for name, tensor in plain.items()}
+    save_file({**inside, **others}, tmp_path / "whole.safetensors")
+    states = [
+        load_checkpoint(tmp_path / f"{kind}.safetensors", preset=preset).backbone_state for kind in ("plain", "whole")
+    ]
+    assert_equal(*states)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_dinov2_equals_transformers(transformers: ModuleType, gated: bool, tmp_path: Path) -> None:
+    config = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "patch_size": 14, "image_size": 56}
+    model = transformers.Dinov2Model(transformers.Dinov2Config(**config, use_swiglu_ffn=gated))
+    randomize(model).save_pretrained(tmp_path)
+    spec = replace(
+        get_preset("dinov2-g-224" if gated else "dinov2-s-224").encoders[0],
+        image_size=ImageSize.square(56),
+        width=48,
+        depth=2,
+        heads=4,
+        mlp_width=256 if gated else 192,
+        skipped_blocks=0,
+        final_norm=True,
+    )
+    image = picture(spec)
+    with torch.no_grad():
+        expected = model(image).last_hidden_state[:, 1:]
+    (tokens,) = load_checkpoint(tmp_path, preset=Preset(name="narrow", encoders=(spec,))).backbone()(image)
+    assert ((tokens - expected).abs().max() / expected.abs().max()).item() <= MAX_RELATIVE_ERROR
+
+
+@pytest.mark.parametrize("legacy", [("attention.attention.query", "q_proj"), ("attention.output.dense", "o_proj")])
+def test_dinov2_is_read_under_the_names_of_the_hub(legacy: tuple[str, str]) -> None:
+    """What transformers calls q_proj in memory since its version 5 has another name in files."""
+    found = [DINOV2.part(name) or DINOV2.rename(name) for name in (
+        f"encoder.layer.3.{legacy[0]}.weight", f"encoder.layer.3.attention.{legacy[1]}.weight"
+    )]  # fmt: skip
+    assert found[0] == found[1]
+    assert "blocks.3.attn." in str(found[0])
 
 
 # timm's names in transformers' words, by hand; the only other place that knows both is what is tested.

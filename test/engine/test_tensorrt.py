@@ -94,6 +94,19 @@ def test_rotary_positions_are_in_the_engine(dry_run: DryRun) -> None:
         assert found["dinov3"]["converted"] == found["dinov3"]["operators"] > 100, (case, found)
 
 
+@pytest.mark.parametrize(
+    ("preset", "encoders"), [("citywalker-350x630", ["dinov2"]), ("robottrack-384", ["dinov3", "siglip"])]
+)
+def test_a_class_token_a_rectangle_and_unequal_grids_are_one_engine_each(
+    dry_run: DryRun, preset: str, encoders: list[str]
+) -> None:
+    for case, found in dry_run(preset, *ROTARY_CASES).items():
+        assert list(found) == encoders
+        for encoder in encoders:
+            assert found[encoder]["engines"] == 1, (case, found)
+            assert found[encoder]["converted"] == found[encoder]["operators"] > 80, (case, found)
+
+
 def test_an_operator_without_converter_shows(partitions: dict[str, dict]) -> None:
     for found in partitions[UNCONVERTIBLE].values():
         assert found["converted"] < found["operators"]
