@@ -16,8 +16,10 @@ CONFIG = PathJoinSubstitution([FindPackageShare("omnivla_vision"), "config"])
 # Parameters that may be given here.
 GIVEN = {
     "checkpoint": "Weights",
+    "preset": "Which encoders",
     "image_path": "What the policy's own code does to an image first",
     "space": "fused or projected",
+    "goal_sequence_path": "Folder of goal images in numeric order, or a bag",
 }
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics"),
