@@ -66,6 +66,40 @@ def make_folder(path: Path, size: int = BLOCK) -> None:
         _probe(path, path, size)
 
 
+def check_new_folder(path: Path) -> None:
+    """Make sure that the folder `path` can be made, before the work whose result will be in it.
+
+    Raises:
+        OutputError: there is something at `path` already, or nothing can be written beside it.
+    """
+    with explaining(path):
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            raise OutputError(path, "something of that name", "remove it, or name another folder")
+        parent = path.resolve().parent
+        if not parent.is_dir():
+            raise OutputError(path, f"no folder {parent}", f"make it (mkdir -p {parent}), or name another")
+        _probe(path, parent, BLOCK)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Gives an empty folder beside `path` that becomes `path` at the end; when the block fails nothing is left.
+
+    Raises:
+        OutputError: see `check_new_folder`; or the system refused to write.
+    """
+    check_new_folder(path)
+    target = path.resolve()
+    unfinished = target.with_name(f"{_PREFIX}{os.getpid()}")
+    try:
+        with explaining(path):
+            unfinished.mkdir()
+            yield unfinished
+            unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Gives a name to write to, beside `path` and with its extension; the file takes the place of `path` at the end.

@@ -62,6 +62,11 @@ class BagSource:
             self._seconds = bag.duration_s if duration_s is None else min(duration_s, bag.duration_s)
 
     @property
+    def start_ns(self) -> int:
+        """The bag's first message, by the recorder's clock."""
+        return self._selection.bag_start_ns
+
+    @property
     def most(self) -> int:
         """No more images than this."""
         return int(self._seconds * NS_PER_S) // self._spacing_ns + 1

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import EncodedGoal, Goal
-from omnivla_vision.goal_sequence.errors import DamagedGoalSequenceError, GoalImageChangedError, GoalIndexError
+from omnivla_vision.goal_sequence.errors import (
+    DamagedGoalSequenceError,
+    GoalImageChangedError,
+    GoalIndexError,
+    GoalSequenceError,
+)
 from omnivla_vision.goal_sequence.kept import KeptSequence, Node
 from omnivla_vision.goal_sequence.landmarks import Landmarks, describe
 from omnivla_vision.goal_sequence.source import Image, Source
@@ -80,9 +87,13 @@ class GoalSequence:
             )
         return encoder.encode_goal(goal)
 
-    def picture(self, index: int) -> Image | None:
-        """A goal's image, uint8 [H, W, 3]; None if there are no images."""
-        return None if self._source is None else self._source.picture(self.nodes[index].name)
+    def picture(self, index: int) -> Image:
+        """A goal's image, uint8 [H, W, 3]; white where there are no images, or this one is not there any more."""
+        if self._source is not None:
+            with suppress(GoalSequenceError, OSError):
+                return self._source.picture(self.nodes[index].name)
+        goal = self.nodes[index].goal
+        return np.full((goal.height, goal.width, 3), 255, np.uint8)
 
     def similarities(self, patches: Tensor, encoder: VisionEncoder, window: Sequence[int]) -> list[float]:
         """How much a frame is like each goal of a window; `patches` [tokens_per_image, width] before the projector."""

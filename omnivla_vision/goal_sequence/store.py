@@ -55,6 +55,24 @@ class SequenceStore:
         return Keeping(folder, self._obstacle, announce)
 
 
+class NamedStore(SequenceStore):
+    """A single sequence, in a folder that somebody named.
+
+    Args:
+        folder: does not exist yet, or is empty.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    def find(self, key: str) -> None:
+        """Nothing is there."""
+
+    def keeping(self, key: str, announce: Callable[[str], None]) -> Keeping:
+        """A context in which the sequence is written."""
+        return Keeping(self._folder, "", announce)
+
+
 class Keeping:
     """A sequence on its way to the disk. What the disk refuses is announced, once, and stops nobody."""
 

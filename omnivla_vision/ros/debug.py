@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from omnivla_vision.encoder import VisionEncoder
+from omnivla_vision.goal_sequence.contact_sheet import captioned
+from omnivla_vision.goal_sequence.source import Picture
 from omnivla_vision.live.frames import Result
 from omnivla_vision.ros.messages import image_message
 from omnivla_vision.ros.settings import VisionParameters
@@ -35,8 +38,16 @@ class DebugPictures:
         self._basis: PcaBasis | None = None
         self._next_s = 0.0
 
-    def show(self, result: Result[Header], settings: VisionParameters) -> None:
-        """Publish what someone subscribes to, no more often than `debug.rate`."""
+    def show(
+        self, result: Result[Header], settings: VisionParameters, node_in_force: Callable[[], Picture | None]
+    ) -> None:
+        """Publish what someone subscribes to, no more often than `debug.rate`.
+
+        Args:
+            result: a frame.
+            settings: the parameters as they are now.
+            node_in_force: of a goal sequence; its picture stands beside the similarity.
+        """
         pca, similarity = (topic.get_subscription_count() > 0 for topic in (self._pca, self._similarity))
         now = time.monotonic()
         if not (pca or similarity) or now < self._next_s:
@@ -54,14 +65,16 @@ class DebugPictures:
             # Without a goal nothing is similar to it: the coldest colour everywhere.
             values = goal_similarity(current, features[-count:]) if result.tokens.goal else np.full(count, -1.0)
             picture = heat_map(values, grid=self._preset.grid, height=settings.debug_height)
-            self._publish(self._similarity, result, picture, settings)
+            node = node_in_force()
+            goal = () if node is None else (captioned(node, height=settings.debug_height),)
+            self._publish(self._similarity, result, picture, settings, *goal)
 
     def close(self) -> None:
         """Destroy the publishers."""
         self._node.destroy_publisher(self._pca)
         self._node.destroy_publisher(self._similarity)
 
-    def _publish(self, topic: Any, result: Result[Header], picture: Any, settings: VisionParameters) -> None:
-        rgb = beside(result.pictures[0], picture, height=settings.debug_height)
+    def _publish(self, topic: Any, result: Result[Header], shown: Any, settings: VisionParameters, *goal: Any) -> None:
+        rgb = beside(result.pictures[0], shown, *goal, height=settings.debug_height)
         frame = result.frame
         topic.publish(image_message(rgb, stamp_ns=frame.stamp_ns, frame_id=frame.header.frame_id))

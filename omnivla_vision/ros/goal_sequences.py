@@ -19,6 +19,7 @@ from omnivla_vision.goal_sequence.errors import GoalSequenceError
 from omnivla_vision.goal_sequence.follower import Follower, Position, SequenceGoal
 from omnivla_vision.goal_sequence.prepare import Steps, complete, prepare
 from omnivla_vision.goal_sequence.sequence import GoalSequence
+from omnivla_vision.goal_sequence.source import Picture
 from omnivla_vision.goal_sequence.store import SequenceStore
 from omnivla_vision.live.frames import OfferedGoal, Result
 from omnivla_vision.live.goals import GoalOrder
@@ -65,6 +66,8 @@ class GoalSequences:
         self._follower: Follower | None = None
         self._path = ""
         self._request: object = None  # which change of the path is the newest
+        self._shown: tuple[GoalSequence, int] | None = None
+        self._picture: Picture | None = None
         self._overruled = False  # a goal came by another way since that request
         services: list[tuple[str, Any, Target]] = [
             ("next", Trigger, lambda follower, request: follower.beside(1)),
@@ -145,11 +148,23 @@ class GoalSequences:
         if seen:
             self._publish(position, result.frame.header)
 
+    def picture(self) -> Picture | None:
+        """The node in force, as the debug pictures show it; None where the goal is no node of a sequence."""
+        position = self.position
+        if position.sequence is None or position.source != "sequence":
+            return None
+        if self._shown != (position.sequence, position.index):
+            self._shown = (position.sequence, position.index)
+            caption = f"goal {position.index} of {position.number}: {position.name}"
+            self._picture = Picture(caption, position.sequence.picture(position.index))
+        return self._picture
+
     def close(self) -> None:
         """Forget everything."""
         if self._follower is not None:
             self._node.destroy_publisher(self._publisher)
         self._follower, self._request, self._path, self.problem = None, None, "", ""
+        self._shown = self._picture = None
 
     def _prepare(self, settings: VisionParameters) -> Steps[GoalSequence]:
         return prepare(

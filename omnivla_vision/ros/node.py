@@ -179,7 +179,7 @@ class VisionNode(GuardedLifecycleNode):
     def _on_published(self, result: Result[Header]) -> None:
         """Runs in the worker's thread, when a frame's tokens are out."""
         assert self._outputs is not None
-        self._outputs.show(result)
+        self._outputs.show(result, self._sequences.picture)
         self._sequences.look(result)
 
     def _on_live_parameters(self, settings: VisionParameters) -> None:

@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.goal import KnownGoal
+from omnivla_vision.goal_sequence.source import Picture
 from omnivla_vision.live.frames import Result
 from omnivla_vision.msg import GoalStatus, VisualTokens
 from omnivla_vision.ros import qos
@@ -67,9 +68,9 @@ class Outputs:
         self._tokens.publish(message)
         self._sequence += 1
 
-    def show(self, result: Result[Header]) -> None:
-        """Publish the pictures of a frame that someone looks at."""
-        self._debug.show(result, self._settings())
+    def show(self, result: Result[Header], node_in_force: Callable[[], Picture | None]) -> None:
+        """Publish the pictures of a frame that someone looks at, and of the goal sequence's node that is in force."""
+        self._debug.show(result, self._settings(), node_in_force)
 
     def publish_goal(self, goal: KnownGoal | None) -> None:
         """Say which goal is in force."""

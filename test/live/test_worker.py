@@ -244,3 +244,52 @@ def test_a_frame_that_grows_old_in_work_is_not_published(owner: Owner, monkeypat
     owner.settle(2)
     assert [result.frame.header for result in owner.results] == [owner.now_ns]
     assert (owner.counts.published, owner.counts.stale) == (1, 1)
+
+
+def test_long_work_goes_on_between_frames_and_survives_a_pause(owner: Owner) -> None:
+    done: list[int] = []
+    first = threading.Event()
+
+    def work() -> Iterator[None]:
+        for step in range(100_000):
+            done.append(step)
+            first.set()
+            time.sleep(0.001)
+            yield
+
+    worker = owner.worker
+    worker.offer_work(work())
+    assert first.wait(PATIENCE_S)
+    for number in range(5):  # no frame waits for the end of it
+        worker.offer(frame(number))
+        owner.wait_for(lambda number=number: len(owner.results) == number + 1)
+    worker.stop()
+    before = len(done)
+    assert 0 < before < 100_000
+    worker.start()
+    owner.wait_for(lambda: len(done) > before)
+    worker.stop()
+    assert done == list(range(len(done)))
+
+
+def test_work_that_fails_is_reported_and_frames_go_on(owner: Owner) -> None:
+    def work() -> Iterator[None]:
+        yield
+        raise RuntimeError("the disk is gone")
+
+    owner.worker.offer_work(work())
+    owner.wait_for(lambda: bool(owner.reports))
+    assert owner.reports == [("goal", "work between frames failed: RuntimeError: the disk is gone")]
+    owner.worker.offer(frame(1))
+    owner.wait_for(lambda: len(owner.results) == 1)
+
+
+def test_a_goal_that_yields_leaves_one_that_waits(owner: Owner) -> None:
+    owner.hold(frame(1))
+    image, other = (GoalImage(image=raw(rgb), stamp_ns=1) for rgb in (WHITE, BLACK))
+    assert owner.worker.offer_goal(image)
+    assert not owner.worker.offer_goal(other, yields=True)
+    owner.gate.set()
+    owner.wait_for(lambda: len(owner.goals) == 1)
+    assert owner.worker.offer_goal(other, yields=True)
+    owner.wait_for(lambda: len(owner.goals) == 2)

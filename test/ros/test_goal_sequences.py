@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from omnivla_vision.msg import GoalSequenceStatus
 from omnivla_vision.srv import SetGoalIndex
+from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from omnivla_vision.goal import content_id
@@ -82,7 +84,7 @@ def goal_of(route: Route, number: int) -> str:
 
 def test_moving_along_a_route(tmp_path: Path, route: Path) -> None:
     ids = [content_id(picture) for picture in PICTURES]
-    with following(tmp_path / "log", goal_sequence_path=route) as nodes:
+    with following(tmp_path / "log", goal_sequence_path=route, debug__rate=100.0, debug__height=128) as nodes:
         nodes.wait_for("the first node", path=str(route), index=0, number=3, name="0.png", source="sequence")
         assert goal_of(nodes, 1) == ids[0]
         assert nodes.ask("next").message == "the next frame's goal is 1.png, index 1 of 3"
@@ -103,6 +105,15 @@ def test_moving_along_a_route(tmp_path: Path, route: Path) -> None:
         goal = nodes.setup.probe.diagnostics
         nodes.setup.wait_for(lambda: goal("goal").get("node") == "1.png", "the diagnostics")
         assert (goal("goal")["index"], goal("goal")["number"], goal("goal")["source"]) == ("1", "3", "sequence")
+
+        shown: list[Image] = []
+        looking = nodes.setup.probe.node.create_subscription(
+            Image, "vision_node/debug/goal_similarity", shown.append, 1
+        )
+        numbers = itertools.count(100)
+        nodes.setup.wait_for(lambda: goal_of(nodes, next(numbers)) and shown, "a picture of the similarity")
+        assert shown[-1].width == round(64 * 128 / 48) + 8 + 128 + 8 + round(60 * 128 / 40)  # with the node's
+        nodes.setup.probe.node.destroy_subscription(looking)
 
         # A goal that comes meanwhile takes over, until the next move.
         nodes.setup.probe.goal.publish(frame(PICTURES[5], 5))
