@@ -61,23 +61,24 @@ def check_memory(history: History, shapes: Sequence[tuple[int, ...]]) -> None:
 
 
 class Ring:
-    """Keeps the tokens of frames that were encoded; its memory is taken when it is made, and does not grow.
+    """Keeps the tokens of frames that were encoded, on the CPU, where engines hand them over.
+
+    Its memory is taken when it is made, and does not grow.
 
     Args:
         history: which frames will be asked for.
         shapes: of the tensors that a frame consists of.
-        device: where they are kept: that of the tokens, so that keeping one moves nothing.
 
     Raises:
         HistoryMemoryError: they would take more than MAX_BYTES.
     """
 
-    def __init__(self, history: History, shapes: Sequence[tuple[int, ...]], device: torch.device | str = "cpu") -> None:
+    def __init__(self, history: History, shapes: Sequence[tuple[int, ...]]) -> None:
         self._history = history
         # One slot more, of zeros, for frames that there are not.
         self._nothing = history.kept
         check_memory(history, shapes)
-        self._slots = [torch.empty(history.kept + 1, *shape, device=device) for shape in shapes]
+        self._slots = [torch.empty(history.kept + 1, *shape) for shape in shapes]
         for slots in self._slots:
             slots[self._nothing].zero_()
         self.forget()
@@ -110,7 +111,7 @@ class Ring:
         chosen = [self._find(index, stamp_ns) for index in range(1, self._history.frames + 1)]
         places = [self._nothing if at is None else self._places[at] for at in chosen]
         valid = tuple(place != self._nothing for place in places)
-        picked = torch.tensor(places, device=self._slots[0].device)
+        picked = torch.tensor(places)
         return Past(
             stamps_ns=tuple(
                 self._stamps_ns[at] if there and at is not None else 0 for at, there in zip(chosen, valid, strict=True)
