@@ -63,7 +63,7 @@ def check_memory(history: History, shapes: Sequence[tuple[int, ...]]) -> None:
 class Ring:
     """Keeps the tokens of frames that were encoded, on the CPU, where engines hand them over.
 
-    Its memory is taken when it is made, and does not grow.
+    Its memory is reserved when it is made, and does not grow beyond.
 
     Args:
         history: which frames will be asked for.
