@@ -3,12 +3,14 @@
     .venv/bin/python benchmarks/node_overhead.py --json benchmarks/results/node_overhead.json
     .venv/bin/python benchmarks/node_overhead.py --seconds 600        # the soak
     .venv/bin/python benchmarks/node_overhead.py --history 31 --json benchmarks/results/node_history.json
+    .venv/bin/python benchmarks/node_overhead.py --goals 100 --json benchmarks/results/node_goals.json
 
 The network is replaced by a constant (constant_node.py), the tokens have OmniVLA's size (float16 [512, 2176], 2.2 MB),
 the camera is a process of its own that sends VGA rgb8 at 30 Hz, best effort. Then a plain node (plain_node.py) gets the
 same. All of it on this machine, with the shipped Fast DDS profile.
 
-With --history the node runs without and with past frames in turns, and nothing else is measured.
+With --history or --goals the node runs without and with past frames, or a sequence of goals whose status is read, in
+turns, and nothing else is measured.
 """
 
 from __future__ import annotations
@@ -19,18 +21,21 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omnivla_vision.msg import VisualTokens
+from goal_sequence import write_route
+from omnivla_vision.msg import GoalSequenceStatus, VisualTokens
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32MultiArray
 
 from omnivla_vision.ros.drive.node_process import NodeProcess
 from omnivla_vision.ros.drive.probe import Probe
 from omnivla_vision.ros.messages import image_message, stamp_to_ns
+from omnivla_vision.ros.qos import latched
 from omnivla_vision.transport.local import stay_on_this_machine
 from omnivla_vision.transport.shipped import use_shipped_profile
 
@@ -90,12 +95,20 @@ def by_minute(memory: list[tuple[float, float]]) -> list[float]:
 
 
 def measure(
-    node: NodeProcess, probe: Probe, namespace: str, seconds: float, received: list[Any], counted: Any
+    node: NodeProcess,
+    probe: Probe,
+    namespace: str,
+    seconds: float,
+    received: list[Any],
+    counted: Any,
+    *,
+    one_goal: bool = True,
 ) -> dict[str, Any]:
-    """Play the camera and watch the node; the first two seconds warm up."""
+    """Play the camera and watch the node; the first two seconds warm up. `one_goal` sends it a goal image first."""
     probe.wait_for(lambda: probe.goal.get_subscription_count() > 0, what="the node", timeout_s=120, node=node)
-    goal = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    probe.goal.publish(image_message(goal, stamp_ns=1, frame_id="goal"))
+    if one_goal:
+        goal = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+        probe.goal.publish(image_message(goal, stamp_ns=1, frame_id="goal"))
     time.sleep(2)
     camera = start_camera(namespace, seconds)
     memory: list[tuple[float, float]] = []
@@ -137,7 +150,11 @@ def measure_ours(seconds: float, folder: Path, parameters: dict[str, object] | N
             received.append((latency_s, stages_ms, len(message.data)))
 
         probe.keep_tokens(keep)
-        result = measure(node, probe, namespace, seconds, received, lambda: len(received))
+        follows = "goal_sequence_path" in (parameters or {})
+        if follows:  # nothing is compared with the nodes unless somebody reads of it
+            status = "vision_node/goal_sequence/status"
+            probe.node.create_subscription(GoalSequenceStatus, status, lambda message: None, latched())
+        result = measure(node, probe, namespace, seconds, received, lambda: len(received), one_goal=not follows)
         stages = [timings for _, timings, _ in received]
         result["message_bytes"] = received[-1][2]
         # A message cannot tell how long publishing it took: the diagnostics can.
@@ -198,6 +215,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="how long our node is watched (%(default)s)")
     parser.add_argument("--plain-seconds", type=float, default=10.0, help="how long the plain one is (%(default)s)")
     parser.add_argument("--history", type=int, metavar="N", help="measure what N past frames cost, and nothing else")
+    parser.add_argument("--goals", type=int, metavar="N", help="measure what a sequence of N goals costs, likewise")
     parser.add_argument("--pairs", type=int, default=5, help="runs without and with them (%(default)s)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
@@ -208,9 +226,14 @@ def main() -> int:
     if arguments.history:
         history: dict[str, object] = {"history.frames": arguments.history}
         report |= measure_pairs(history, arguments.pairs, arguments.seconds, folder)
+    elif arguments.goals:
+        with tempfile.TemporaryDirectory() as route:
+            write_route(Path(route), arguments.goals)
+            sequence: dict[str, object] = {"goal_sequence_path": route, "bundle_dir": f"{route}/kept"}
+            report |= measure_pairs(sequence, arguments.pairs, arguments.seconds, folder)
     else:
         report["node"] = measure_ours(arguments.seconds, folder)
-    if arguments.plain_seconds and not arguments.history:
+    if arguments.plain_seconds and not (arguments.history or arguments.goals):
         report["plain_node"] = measure_plain(arguments.plain_seconds, folder)
         ratio = report["node"]["cpu_ms_per_frame"] / report["plain_node"]["cpu_ms_per_frame"]
         report["cpu_per_frame_ours_over_plain"] = round(ratio, 3)

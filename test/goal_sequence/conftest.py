@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-pytest.importorskip("torch")
-
-from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.tokens.pictures import save_png
-from test.encoders import random_encoder
 from test.presets import shallow
+
+if TYPE_CHECKING:  # without torch, the tests are skipped
+    from omnivla_vision.encoder import VisionEncoder
 
 
 @pytest.fixture(scope="session")
 def encoder() -> VisionEncoder:
+    from test.encoders import random_encoder
+
     return random_encoder(shallow("small", 2), seed=3)
 
 

@@ -24,19 +24,26 @@ DRIVE = Path(resource_path("resource/sample_drive"))
 
 @pytest.mark.parametrize("distribution", ["plain", "realistic"])
 def test_the_nearest_goal_of_the_sample_drive_wins(distribution: str) -> None:
-    """Frames between the nodes: each is most like the node that is nearest in time."""
+    """Nodes 2 s apart, frames in between, half a second from one: of ten nine are most like the nearest."""
     with small_is_shallow():
         encoder = load_encoder(EncoderOptions(preset="small", engine="eager", weights=distribution)).encoder
     descriptors, times = [], []
-    for picture in BagSource(DRIVE, spacing_s=0.75).pictures():
+    for picture in BagSource(DRIVE, spacing_s=0.5, duration_s=8.0).pictures():
         descriptors.append(describe(encoder.encode(picture.rgb).fused[:256], encoder.preset.grid))
         times.append(float(picture.name))
-    nodes = range(0, len(times), 2)  # 1.5 s apart
+    nodes = range(0, len(times), 4)
     landmarks = Landmarks.of(torch.stack([descriptors[node] for node in nodes]))
-    for time, descriptor in zip(times, descriptors, strict=True):
+    right = []
+    for index, descriptor in enumerate(descriptors):
+        if index % 4 == 2:  # as far from one as from the other
+            continue
         similarities = landmarks.similarities(descriptor, range(len(nodes)))
-        assert np.argmax(similarities) == np.argmin([abs(times[node] - time) for node in nodes])
-        assert max(similarities) > np.sort(similarities)[-2] + 0.05
+        nearest = np.argmin([abs(times[node] - times[index]) for node in nodes])
+        right.append(np.argmax(similarities) == nearest)
+        if index in nodes:
+            assert similarities[nearest] == pytest.approx(1.0, abs=1e-5)
+            assert np.sort(similarities)[-2] < 0.7
+    assert sum(right) >= 0.9 * len(right)
 
 
 def test_a_massive_channel_does_not_outshout_the_others() -> None:
