@@ -9,9 +9,10 @@ from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import CheckpointNotFoundError, UnknownFormatError
 from omnivla_vision.checkpoint.pt_file import read_structure
 from omnivla_vision.checkpoint.safetensors_file import read_header
+from omnivla_vision.checkpoint.shards import INDEX
 
 FORMATS = (
-    f"{huggingface.INDEX} (OpenVLA, OmniVLA), {prismatic.CHECKPOINTS}/{prismatic.LATEST} (Prismatic), {oft.PATTERN} "
+    f"{INDEX} (OpenVLA, OmniVLA), {prismatic.CHECKPOINTS}/{prismatic.LATEST} (Prismatic), {oft.PATTERN} "
     f"(OpenVLA-OFT), or .safetensors of timm's or transformers' encoders"
 )
 
@@ -52,7 +53,7 @@ def _open_folder(folder: Path, lora_alpha: float | None) -> Contents:
     # The most specific first: an OFT folder has shards too, but it is its .pt file that OFT loads the vision from.
     if file := oft.find_file(folder):
         return oft.read_backbone(file, read_structure(file), lora_alpha=lora_alpha)
-    if (folder / huggingface.INDEX).is_file():
+    if (folder / INDEX).is_file() and not timm_files.is_stock_file(folder / INDEX):
         return huggingface.read_folder(folder)
     if files := timm_files.find_files(folder):
         return timm_files.read_files(files)
@@ -71,8 +72,8 @@ def _open_folder(folder: Path, lora_alpha: float | None) -> Contents:
 
 
 def _open_file(file: Path, lora_alpha: float | None) -> Contents:
-    if file.name == huggingface.INDEX:
-        return huggingface.read_folder(file.parent)
+    if file.name == INDEX:
+        return timm_files.read_files([file]) if timm_files.is_stock_file(file) else huggingface.read_folder(file.parent)
     if file.suffix == ".bin" or file.match(unsupported.PICKLED):
         unsupported.refuse_pickled(file, file.name)
     if file.suffix == ".safetensors":

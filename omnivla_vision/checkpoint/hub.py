@@ -11,6 +11,7 @@ from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import HubError
 from omnivla_vision.checkpoint.huggingface_config import CONFIG, PREPROCESSOR
 from omnivla_vision.checkpoint.identify import preset_of_timm_ids
+from omnivla_vision.checkpoint.shards import INDEX, read_index
 from omnivla_vision.checkpoint.timm_files import WEIGHTS, is_stock_file, read_files
 from omnivla_vision.checkpoint.unsupported import refuse_pickled
 from omnivla_vision.network.presets import PRESETS, TIMM_PREFIX, get_preset
@@ -50,8 +51,8 @@ def _download_model(repository: _Repository) -> Path:
     """The folder of a whole model in the hub's cache, with the files that are needed of it."""
     for file in (CONFIG, PREPROCESSOR):
         repository.download_if_there(file)
-    if index := repository.download_if_there(huggingface.INDEX):
-        for shard in sorted(set(huggingface.read_index(index).values())):
+    if index := repository.download_if_there(INDEX):
+        for shard in sorted(set(read_index(index, huggingface.wanted).values())):
             repository.download(shard)
         return index.parent
     if single := repository.download_if_there(huggingface.SINGLE):

@@ -12,6 +12,7 @@ from omnivla_vision.checkpoint.contents import Contents, split_encoders
 from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError
 from omnivla_vision.checkpoint.huggingface_config import configure_from, preset_of_config
 from omnivla_vision.checkpoint.lora import config_beside, merge_lora
+from omnivla_vision.checkpoint.shards import INDEX
 from omnivla_vision.checkpoint.stored import StoredTensor
 from omnivla_vision.checkpoint.unsupported import adapter_beside
 
@@ -50,7 +51,7 @@ def read_backbone(file: Path, structure: dict[str, Any], *, lora_alpha: float | 
     tensors = {_WRAPPERS.sub("", key): t for key, t in structure.items() if isinstance(t, StoredTensor)}
     encoders, prefixes = split_encoders(file, tensors, PREFIXES)
     config = config_beside(folder, lora_alpha)
-    shards = any((folder / name).is_file() for name in (huggingface.INDEX, huggingface.SINGLE))
+    shards = any((folder / name).is_file() for name in (INDEX, huggingface.SINGLE))
     preset, preset_source = preset_of_config(folder, len(encoders))
     return Contents(
         format="D: OpenVLA-OFT vision backbone",

@@ -15,6 +15,8 @@ from omnivla_vision.checkpoint.json_file import read_json
 from omnivla_vision.checkpoint.other_names import is_of_transformers, naming_of, network_names
 from omnivla_vision.checkpoint.prismatic import configure_native
 from omnivla_vision.checkpoint.safetensors_file import read_header
+from omnivla_vision.checkpoint.shards import INDEX, read_names, read_shards
+from omnivla_vision.checkpoint.stored import StoredTensor
 from omnivla_vision.checkpoint.transformers_config import CONFIG, configure_beside, preset_beside
 from omnivla_vision.network.presets import PRESETS
 from omnivla_vision.network.spec import Preset
@@ -32,18 +34,19 @@ def find_files(folder: Path) -> list[Path]:
     Raises:
         AmbiguousCheckpointError: their order cannot be told.
     """
-    if is_stock_file(folder / WEIGHTS):
-        return [folder / WEIGHTS]
+    for whole in (folder / WEIGHTS, folder / INDEX):
+        if is_stock_file(whole):
+            return [whole]
     candidates = [*folder.glob("*.safetensors"), *folder.glob(f"*/{WEIGHTS}"), *folder.glob(f"*/snapshots/*/{WEIGHTS}")]
     files = sorted(file for file in candidates if is_stock_file(file))
     return files if len(files) < 2 else _in_order(folder, files)
 
 
 def is_stock_file(file: Path) -> bool:
-    """Whether it holds a vision transformer under timm's names, or transformers'."""
+    """Whether it holds a vision transformer under timm's names, or transformers'; or is the index of files that do."""
     if not file.is_file():
         return False
-    names = read_header(file)
+    names = read_names(file) if file.name == INDEX else read_header(file)
     return "blocks.0.attn.qkv.weight" in names or naming_of(names) is not None
 
 
@@ -58,7 +61,7 @@ def read_files(files: Sequence[Path], *, preset: Preset | None = None, preset_so
     known = [timm_id for timm_id in ids if timm_id is not None]
     if preset is None and len(known) == len(files):
         preset, preset_source = preset_of_timm_ids(known), "the files' ids"
-    headers = [read_header(file) for file in files]
+    headers = [_tensors(file) for file in files]
     in_transformers = [is_of_transformers(names) for names in headers]
     if preset is None and in_transformers == [True] and (preset := preset_beside(files[0])) is not None:
         preset_source = CONFIG
@@ -73,6 +76,15 @@ def read_files(files: Sequence[Path], *, preset: Preset | None = None, preset_so
         configure=partial(configure_beside, files) if any(in_transformers) else _CONFIGURE_TIMM,
         resample=True,
     )
+
+
+def _tensors(file: Path) -> dict[str, StoredTensor]:
+    """Of a file, or of the shards of an index, without those that hold other models alone."""
+    if file.name != INDEX:
+        return read_header(file)
+    found = naming_of(read_names(file))
+    prefix = found[1] if found is not None and found[0].of_many else ""
+    return read_shards(file, lambda name: name.startswith(prefix))
 
 
 def timm_id_of(file: Path) -> str | None:

@@ -23,6 +23,7 @@ from omnivla_vision.checkpoint.errors import (
     CheckpointError,
     ConfigError,
     LoraError,
+    MissingShardError,
     MissingTensorError,
     ShapeMismatchError,
 )
@@ -142,6 +143,31 @@ def test_the_vision_of_a_larger_model_is_taken_alone(transformers: ModuleType, p
         load_checkpoint(tmp_path / f"{kind}.safetensors", preset=preset).backbone_state for kind in ("plain", "whole")
     ]
     assert_equal(*states)
+
+
+def test_shards_are_read_as_one_file(transformers: ModuleType, tmp_path: Path) -> None:
+    """Of a larger model only those with vision in them: the others need not be there."""
+    preset = narrow_siglip()
+    model = model_of(transformers, preset.encoders[0])
+    model.save_pretrained(tmp_path / "whole")
+    state = load_file(tmp_path / "whole" / "model.safetensors")
+    names = sorted(state)
+    (tmp_path / "shards").mkdir()
+    parts = {"model-1.safetensors": names[::2], "model-2.safetensors": names[1::2]}
+    weight_map = {"language_model.layers.0.weight": "model-3.safetensors"}
+    for file, held in parts.items():
+        prefixed = {f"vision_tower.vision_model.{name.removeprefix('vision_model.')}": state[name] for name in held}
+        save_file(prefixed, tmp_path / "shards" / file)
+        weight_map |= dict.fromkeys(prefixed, file)
+    index = tmp_path / "shards" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    whole = load_checkpoint(tmp_path / "whole", preset=preset)
+    for path in (index, index.parent):
+        assert_equal(load_checkpoint(path, preset=preset).backbone_state, whole.backbone_state)
+        assert load_checkpoint(path, preset=preset).fingerprint == whole.fingerprint
+    (tmp_path / "shards" / "model-2.safetensors").unlink()
+    with pytest.raises(MissingShardError, match=r"no file model-2\.safetensors"):
+        load_checkpoint(index.parent, preset=preset)
 
 
 @pytest.mark.parametrize("gated", [False, True])
