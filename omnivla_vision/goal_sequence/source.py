@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivla_vision.goal_sequence.errors import NoGoalSequenceError
 from omnivla_vision.images.raw import MAX_PIXELS
 
 Image = NDArray[np.uint8]
@@ -47,6 +48,29 @@ class Source(Protocol):
         ...
 
 
+def _is_bag(path: Path) -> bool:
+    if path.suffix in BAG_FILES:
+        return True
+    try:
+        return path.is_dir() and any(file.suffix in BAG_FILES for file in path.iterdir())
+    except OSError as error:
+        raise NoGoalSequenceError(
+            f"found {path}, which cannot be looked into ({error.strerror}); correct its permissions, or name another"
+        ) from error
+
+
+def home_expanded(path: str) -> Path:
+    """A path, `~` replaced.
+
+    Raises:
+        NoGoalSequenceError: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise NoGoalSequenceError(f"found {path}, and no such home directory; write the whole path") from error
+
+
 def open_source(path: Path, *, spacing_s: float, max_pixels: int = MAX_PIXELS) -> Source:
     """A folder of numbered images, or a bag, from which an image is taken every `spacing_s` seconds.
 
@@ -54,7 +78,7 @@ def open_source(path: Path, *, spacing_s: float, max_pixels: int = MAX_PIXELS) -
         GoalSequenceError: it is none of these, or cannot be one.
         BagError: the bag cannot be read.
     """
-    if path.suffix in BAG_FILES or (path.is_dir() and any(file.suffix in BAG_FILES for file in path.iterdir())):
+    if _is_bag(path):
         # Here and not above: a robot that has folders only need not have the readers of bags.
         from omnivla_vision.goal_sequence.bag import BagSource
 

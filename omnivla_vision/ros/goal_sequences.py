@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -19,7 +18,7 @@ from omnivla_vision.goal_sequence.errors import GoalSequenceError
 from omnivla_vision.goal_sequence.follower import Follower, Position, SequenceGoal
 from omnivla_vision.goal_sequence.prepare import Steps, complete, prepare
 from omnivla_vision.goal_sequence.sequence import GoalSequence
-from omnivla_vision.goal_sequence.source import Picture
+from omnivla_vision.goal_sequence.source import Picture, home_expanded
 from omnivla_vision.goal_sequence.store import SequenceStore
 from omnivla_vision.live.frames import OfferedGoal, Result
 from omnivla_vision.live.goals import GoalOrder
@@ -168,7 +167,7 @@ class GoalSequences:
 
     def _prepare(self, settings: VisionParameters) -> Steps[GoalSequence]:
         return prepare(
-            Path(settings.goal_sequence_path).expanduser(),
+            home_expanded(settings.goal_sequence_path),
             self._encoder,
             self._store,
             spacing_s=settings.goal_sequence_spacing,

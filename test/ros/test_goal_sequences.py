@@ -138,7 +138,8 @@ def test_a_new_folder_is_taken_whole_or_not_at_all(tmp_path: Path, route: Path) 
         nodes.wait_for("the first node", index=0)
         assert nodes.ask("next").success
         nodes.wait_for("the second node", index=1)
-        for path, reason in ((tmp_path / "nowhere", "No such file"), (tmp_path, "no image")):
+        nowhere = {tmp_path / "nowhere": "No such file", tmp_path: "no image", "~nobodyhere/route": "no such home"}
+        for path, reason in nowhere.items():
             refused = control.set("goal_sequence_path", str(path))
             assert not refused.successful
             assert reason in refused.reason
