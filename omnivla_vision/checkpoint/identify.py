@@ -9,7 +9,6 @@ from pathlib import Path
 from omnivla_vision.checkpoint.contents import Contents
 from omnivla_vision.checkpoint.errors import AmbiguousCheckpointError, PresetConflictError, UnknownFormatError
 from omnivla_vision.checkpoint.stored import Source
-from omnivla_vision.network.image_size import ImageSize
 from omnivla_vision.network.presets import DEFAULT_PRESET, PRESETS, TIMM_PREFIX, get_preset, presets_of_files
 from omnivla_vision.network.spec import EncoderSpec, Preset
 
@@ -40,7 +39,7 @@ def choose_preset(contents: Contents, wanted: str | Preset | None) -> tuple[Pres
         found = preset_of_shapes(contents.file, contents.encoders, resample=contents.resample)
         return found, "the tensors' shapes"
     preset = get_preset(wanted) if isinstance(wanted, str) else wanted
-    if contents.preset is not None and not same_architectures(preset, contents.preset):
+    if contents.preset is not None and not _same_weights(preset, contents.preset, sized=not contents.resample):
         raise PresetConflictError(
             contents.file,
             found=f"preset {contents.preset.name}, as {contents.preset_source} says",
@@ -82,13 +81,12 @@ def encoder_of_timm_id(timm_id: str, image_size: int) -> EncoderSpec:
     return get_preset(f"{TIMM_PREFIX}{timm_id}@{image_size}").encoders[0]
 
 
-def same_architectures(one: Preset, other: Preset) -> bool:
-    """Whether two presets take the same weights, and at the same input sizes where these have positions of it."""
-    return _architectures(one) == _architectures(other)
-
-
-def _architectures(preset: Preset) -> list[tuple[str, ImageSize | None]]:
-    return [(spec.architecture, spec.image_size if spec.rope_temperature is None else None) for spec in preset.encoders]
+def _same_weights(one: Preset, other: Preset, *, sized: bool) -> bool:
+    """Whether two presets take the same weights: at the same input sizes, unless their positions are resampled."""
+    first, second = (
+        [(spec.architecture, spec.image_size if sized else None) for spec in preset.encoders] for preset in (one, other)
+    )
+    return first == second
 
 
 def _squares(sides: Sequence[int]) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
 """Presets of what one policy's public code makes of its encoders. docs/presets.md names the files of every number.
 
-No file of weights tells them: they are chosen by name.
+No file of weights of one encoder tells them: they are chosen by name.
 """
 
 from __future__ import annotations

@@ -103,8 +103,11 @@ def get_preset(name: str) -> Preset:
 
 
 def presets_of_files() -> list[Preset]:
-    """Those that a checkpoint may be recognized as; what a policy makes of an encoder stands in no file of weights."""
-    return [preset for name, preset in PRESETS.items() if name not in POLICY_PRESETS]
+    """Those that a checkpoint may be recognized as.
+
+    What a policy makes of one encoder stands in no file of weights; a pair that only a policy has tells it.
+    """
+    return [preset for name, preset in PRESETS.items() if name not in POLICY_PRESETS or len(preset.encoders) > 1]
 
 
 def native_normalization(preset: Preset) -> Preset:
