@@ -13,7 +13,6 @@ from std_srvs.srv import Trigger
 
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.errors import VisionError
-from omnivla_vision.goal_sequence.advance import AdvanceRule
 from omnivla_vision.goal_sequence.errors import GoalSequenceError
 from omnivla_vision.goal_sequence.follower import Follower, Position, SequenceGoal
 from omnivla_vision.goal_sequence.prepare import Steps, complete, prepare
@@ -25,18 +24,16 @@ from omnivla_vision.live.goals import GoalOrder
 from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.msg import GoalSequenceStatus
 from omnivla_vision.ros import qos
+from omnivla_vision.ros.goal_sequence_parameters import advance_rule, check_parameters
+from omnivla_vision.ros.messages import goal_sequence_status
 from omnivla_vision.ros.services import create_timed_service
-from omnivla_vision.ros.settings import LATCHED, VisionParameters
+from omnivla_vision.ros.settings import VisionParameters
 from omnivla_vision.srv import SetGoalIndex
 
 # Of a request, which node it asks for.
 Target = Callable[[Follower, Any], int]
 # While a sequence is encoded at configure, the log says so as often.
 PROGRESS_S = 10.0
-
-
-class GoalSequenceParametersError(GoalSequenceError):
-    """Other parameters leave no room for a sequence."""
 
 
 class GoalSequences:
@@ -106,17 +103,17 @@ class GoalSequences:
         """
         if self._follower is None or settings.goal_sequence_path == self._path:
             return
-        steps = None
+        request = object()
+        steps = self._taking(request, settings)
         if settings.goal_sequence_path:
             check_parameters(settings)
-            steps = self._taking(self._prepare(settings))
             next(steps)
-        self._path, self._request, self._overruled, self.problem = settings.goal_sequence_path, steps, False, ""
-        if steps is None:
+        self._path, self._request, self._overruled, self.problem = settings.goal_sequence_path, request, False, ""
+        if settings.goal_sequence_path:
+            self._worker.offer_work(steps)
+        else:
             self._follower.follow(None)
             self._publish(self.position)
-        else:
-            self._worker.offer_work(steps)
 
     def taken(self, offered: OfferedGoal | None) -> None:
         """That goal is in force from now on; runs in the worker's thread."""
@@ -134,15 +131,10 @@ class GoalSequences:
         seen = self._publisher.get_subscription_count() > 0
         if not (seen or settings.goal_sequence_advance):
             return
-        rule = AdvanceRule(
-            threshold=settings.goal_sequence_advance_similarity,
-            frames=settings.goal_sequence_advance_frames,
-            hysteresis=settings.goal_sequence_advance_hysteresis,
-        )
         position = follower.look(
             result.tokens.fused_blocks[0][: self._encoder.preset.tokens_per_image],
             around=settings.goal_sequence_window,
-            rule=rule if settings.goal_sequence_advance else None,
+            rule=advance_rule(settings),
         )
         if seen:
             self._publish(position, result.frame.header)
@@ -188,18 +180,17 @@ class GoalSequences:
         self._say_ready(sequence, time.monotonic() - started)
         return sequence
 
-    def _taking(self, steps: Steps[GoalSequence]) -> Generator[None, None, None]:
+    def _taking(self, request: object, settings: VisionParameters) -> Generator[None, None, None]:
         """The first step is done by who asked, whom its errors reach; the others in the worker's thread."""
-        started, sequence = time.monotonic(), None
+        steps, sequence, started = self._prepare(settings), None, time.monotonic()
         try:
             next(steps)
         except StopIteration as end:
             sequence = end.value
         yield
-        mine = self._request
         try:
             while sequence is None:
-                if self._request is not mine:
+                if self._request is not request:  # another was asked for meanwhile
                     return
                 next(steps)
                 yield
@@ -211,7 +202,7 @@ class GoalSequences:
             self._report(f"goal sequence refused, the one before stays: {self.problem}")
             self._publish(self.position)
             return
-        if self._request is mine and self._follower is not None:
+        if self._request is request and self._follower is not None:
             self._say_ready(sequence, time.monotonic() - started)
             self._follower.follow(sequence, in_force=not self._overruled)
             self._publish(self.position)
@@ -240,35 +231,4 @@ class GoalSequences:
             response.message = "a goal that was sent after this request has taken effect"
 
     def _publish(self, position: Position, header: Header | None = None) -> None:
-        sequence = position.sequence
-        self._publisher.publish(
-            GoalSequenceStatus(
-                header=header or Header(),
-                path="" if sequence is None else str(sequence.path),
-                number=position.number,
-                index=position.index,
-                name=position.name,
-                source=position.source,
-                window=list(position.window),
-                similarities=list(position.similarities),
-                advanced=position.advanced,
-                problem=self.problem,
-            )
-        )
-
-
-def check_parameters(settings: VisionParameters) -> None:
-    """Refuse parameters that leave no room for a sequence.
-
-    Raises:
-        GoalSequenceParametersError: goals come with the frames, or none is taken, or one is named already.
-    """
-    found = ""
-    if settings.goal_image_path:
-        found = f"goal_image_path {settings.goal_image_path}; expected one of the two; empty one"
-    elif settings.pairing != LATCHED:
-        found = f"pairing {settings.pairing}, where every frame brings its own goal; expected pairing: {LATCHED}"
-    elif not settings.takes_goal:
-        found = "takes_goal: false; expected true: a policy without a goal has no use for a sequence of them"
-    if found:
-        raise GoalSequenceParametersError(f"found goal_sequence_path beside {found}")
+        self._publisher.publish(goal_sequence_status(position, header or Header(), self.problem))

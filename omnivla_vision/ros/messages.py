@@ -8,13 +8,15 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs import msg as sensor_msgs
+from std_msgs.msg import Header
 
 from omnivla_vision.goal import KnownGoal
+from omnivla_vision.goal_sequence.follower import Position
 from omnivla_vision.images import compressed
 from omnivla_vision.images.encodings import DEPTH, ENCODINGS
 from omnivla_vision.images.raw import ImageSource, RawImage
 from omnivla_vision.images.stamps import NS_PER_S, to_nanoseconds
-from omnivla_vision.msg import GoalStatus
+from omnivla_vision.msg import GoalSequenceStatus, GoalStatus
 from omnivla_vision.ros import bridge
 
 
@@ -63,3 +65,19 @@ def goal_status(goal: KnownGoal | None) -> GoalStatus:
     if goal is None:
         return GoalStatus(valid=False)
     return GoalStatus(valid=True, id=goal.id, stamp=ns_to_stamp(goal.stamp_ns), height=goal.height, width=goal.width)
+
+
+def goal_sequence_status(position: Position, header: Header, problem: str) -> GoalSequenceStatus:
+    """What is published about a sequence of goals, or about there being none."""
+    return GoalSequenceStatus(
+        header=header,
+        path="" if position.sequence is None else str(position.sequence.path),
+        number=position.number,
+        index=position.index,
+        name=position.name,
+        source=position.source,
+        window=list(position.window),
+        similarities=list(position.similarities),
+        advanced=position.advanced,
+        problem=problem,
+    )

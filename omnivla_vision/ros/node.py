@@ -24,7 +24,8 @@ from omnivla_vision.live.memory import keep_freed_memory, return_memory, use_one
 from omnivla_vision.live.worker import EncodeWorker
 from omnivla_vision.process import signals
 from omnivla_vision.ros.diagnostics import Snapshot, report
-from omnivla_vision.ros.goal_sequences import GoalSequences, check_parameters
+from omnivla_vision.ros.goal_sequence_parameters import check_parameters
+from omnivla_vision.ros.goal_sequences import GoalSequences
 from omnivla_vision.ros.heartbeat import Heartbeat
 from omnivla_vision.ros.inputs import Inputs, pairing
 from omnivla_vision.ros.lifecycle import UNCONFIGURED, GuardedLifecycleNode

@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 
 from omnivla_vision.goal import content_id
 from omnivla_vision.ros import qos
-from omnivla_vision.ros.goal_sequences import GoalSequenceParametersError, check_parameters
+from omnivla_vision.ros.goal_sequence_parameters import GoalSequenceParametersError, check_parameters
 from omnivla_vision.ros.settings import VisionParameters
 from omnivla_vision.tokens.pictures import save_png
 from test.ros.conftest import Setup, encode_one, frame, running
@@ -157,6 +157,15 @@ def test_a_new_folder_is_taken_whole_or_not_at_all(tmp_path: Path, route: Path) 
         nodes.wait_for("none", path="", number=0)
         assert not encode_one(nodes.setup.probe, frame(BLACK, 3)).goal_valid
         assert nodes.ask("next").message.startswith("there is no goal sequence")
+
+
+def test_of_two_folders_the_one_that_was_asked_for_last_is_taken(tmp_path: Path) -> None:
+    first, last = write_route(tmp_path / "first", PICTURES), write_route(tmp_path / "last", PICTURES[:2])
+    with following(tmp_path / "log", encode_ms=500) as nodes:
+        for path in (first, last):
+            assert nodes.setup.control.set("goal_sequence_path", str(path)).successful
+        nodes.wait_for("the last", path=str(last), number=2, source="sequence")
+        assert str(first) not in {status.path for status in nodes.statuses}
 
 
 def test_a_goal_that_came_while_a_sequence_was_prepared_stays(tmp_path: Path) -> None:
