@@ -13,7 +13,7 @@ from omnivla_vision.network.grid import Grid
 from omnivla_vision.network.outputs import PoolingError, UnknownPoolingError, get_pooling
 
 
-@pytest.mark.parametrize("name", ["none", "8x8", "2x3", "shuffle:4", "class"])
+@pytest.mark.parametrize("name", ["none", "8x8", "2x3", "shuffle:4", "padded-shuffle:2", "class"])
 def test_a_pooling_is_what_its_name_says(name: str) -> None:
     assert str(get_pooling(name)) == name
 
@@ -47,6 +47,16 @@ def test_an_average_is_torchs(grid: Grid, name: str) -> None:
 def test_a_shuffle_puts_neighbours_side_by_side() -> None:
     tokens = torch.arange(8.0).reshape(1, 8, 1)  # 2 rows of 4
     assert pool(tokens, Grid(2, 4), get_pooling("shuffle:2")).tolist() == [[[0, 1, 4, 5], [2, 3, 6, 7]]]
+
+
+def test_a_padded_shuffle_puts_zeros_behind_the_last_row_and_column() -> None:
+    tokens = torch.arange(1.0, 7.0).reshape(1, 6, 1)  # 2 rows of 3
+    pooling = get_pooling("padded-shuffle:2")
+    assert pooling.grid(Grid(2, 3)) == (1, 2)
+    assert pool(tokens, Grid(2, 3), pooling).tolist() == [[[1, 2, 4, 5], [3, 0, 6, 0]]]
+    assert torch.equal(
+        pool(tokens[:, :4], Grid(2, 2), pooling), pool(tokens[:, :4], Grid(2, 2), get_pooling("shuffle:2"))
+    )
 
 
 def test_no_pooling_changes_nothing() -> None:
