@@ -11,8 +11,10 @@ pytest.importorskip("torch")
 
 import torch
 
+from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.engine import onednn, parity
 from omnivla_vision.engine.base import Engine, EngineSpec
+from omnivla_vision.engine.eager import EagerEngine
 from omnivla_vision.engine.fold import fold
 from omnivla_vision.engine.parity_images import START_IMAGES, parity_images
 from omnivla_vision.engine.reference import Reference, compute_reference
@@ -91,6 +93,17 @@ def test_realistic_weights_pass_too(preset: Preset, tmp_path: Path) -> None:
         (tmp_path / precision).mkdir()
         engine, spec = built("onednn", precision, backbone, tmp_path / precision)
         parity.check(engine, spec, reference, START_IMAGES)
+
+
+def test_the_encoder_gives_each_output(backbone: Backbone, preset: Preset) -> None:
+    """Also for the black image of the network's own size with which it warms up."""
+    encoder = VisionEncoder(EagerEngine(backbone), preset, weights="random", fingerprint="", takes_goal=False)
+    encoder.warm_up()
+    tokens = encoder.encode(parity_images()[0])
+    with torch.no_grad():
+        features = fuse(backbone(*Preprocessor(preset)([parity_images()[0]])), preset)
+    for output, blocks in zip(preset.outputs, tokens.outputs, strict=True):
+        assert torch.equal(blocks[0], features.pool(output.pooling).flatten(0, 1))
 
 
 def test_the_class_token_comes_first(backbone: Backbone, preset: Preset) -> None:
