@@ -99,6 +99,16 @@ def test_other_weights_and_another_preprocessing_are_other_sequences(
         assert not torch.equal(fresh.encoded(0, other).fused, kept)
 
 
+def test_an_edited_folder_is_another_sequence(
+    route: Path, encoder: VisionEncoder, store: Path, said: list[str], pictures: list[NDArray[np.uint8]]
+) -> None:
+    taken(route, encoder, store, said)
+    save_png(route / "9.png", pictures[0])
+    assert taken(route, encoder, store, said).nodes[1].goal.id == Goal(rgb=pictures[0]).id
+    (route / "9.png").rename(route / "12.png")
+    assert [node.name for node in taken(route, encoder, store, said).nodes] == ["2.png", "10.png", "11.png", "12.png"]
+
+
 def test_a_kept_sequence_that_is_named_is_refused_with_other_weights(
     route: Path, encoder: VisionEncoder, store: Path, said: list[str], tmp_path: Path
 ) -> None:
