@@ -2,15 +2,14 @@
 
     .venv/bin/python benchmarks/node_overhead.py --json benchmarks/results/node_overhead.json
     .venv/bin/python benchmarks/node_overhead.py --seconds 600        # the soak
-    .venv/bin/python benchmarks/node_overhead.py --history 31 --json benchmarks/results/node_history.json
-    .venv/bin/python benchmarks/node_overhead.py --goals 100 --json benchmarks/results/node_goals.json
+    .venv/bin/python benchmarks/node_overhead.py --history 31 --goals 100 --json benchmarks/results/node_more.json
 
 The network is replaced by a constant (constant_node.py), the tokens have OmniVLA's size (float16 [512, 2176], 2.2 MB),
 the camera is a process of its own that sends VGA rgb8 at 30 Hz, best effort. Then a plain node (plain_node.py) gets the
 same. All of it on this machine, with the shipped Fast DDS profile.
 
-With --history or --goals the node runs without and with past frames, or a sequence of goals whose status is read, in
-turns, and nothing else is measured.
+With --history and --goals, or one of them, the node runs without and with past frames and a sequence of goals whose
+status is read, in turns, and nothing else is measured.
 """
 
 from __future__ import annotations
@@ -214,8 +213,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long our node is watched (%(default)s)")
     parser.add_argument("--plain-seconds", type=float, default=10.0, help="how long the plain one is (%(default)s)")
-    parser.add_argument("--history", type=int, metavar="N", help="measure what N past frames cost, and nothing else")
-    parser.add_argument("--goals", type=int, metavar="N", help="measure what a sequence of N goals costs, likewise")
+    parser.add_argument("--history", type=int, metavar="N", help="measure what N past frames cost")
+    parser.add_argument("--goals", type=int, metavar="N", help="measure what a sequence of N goals costs")
     parser.add_argument("--pairs", type=int, default=5, help="runs without and with them (%(default)s)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
@@ -223,20 +222,21 @@ def main() -> int:
     use_shipped_profile(os.environ)
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
     report: dict[str, Any] = {"machine": machine(), "camera": f"640x480 rgb8, {RATE_HZ} Hz, best effort"}
-    if arguments.history:
-        history: dict[str, object] = {"history.frames": arguments.history}
-        report |= measure_pairs(history, arguments.pairs, arguments.seconds, folder)
-    elif arguments.goals:
+    if arguments.history or arguments.goals:
         with tempfile.TemporaryDirectory() as route:
-            write_route(Path(route), arguments.goals)
-            sequence: dict[str, object] = {"goal_sequence_path": route, "bundle_dir": f"{route}/kept"}
-            report |= measure_pairs(sequence, arguments.pairs, arguments.seconds, folder)
+            more: dict[str, object] = {}
+            if arguments.history:
+                more["history.frames"] = arguments.history
+            if arguments.goals:
+                write_route(Path(route), arguments.goals)
+                more |= {"goal_sequence_path": route, "bundle_dir": f"{route}/kept"}
+            report |= measure_pairs(more, arguments.pairs, arguments.seconds, folder)
     else:
         report["node"] = measure_ours(arguments.seconds, folder)
-    if arguments.plain_seconds and not (arguments.history or arguments.goals):
-        report["plain_node"] = measure_plain(arguments.plain_seconds, folder)
-        ratio = report["node"]["cpu_ms_per_frame"] / report["plain_node"]["cpu_ms_per_frame"]
-        report["cpu_per_frame_ours_over_plain"] = round(ratio, 3)
+        if arguments.plain_seconds:
+            report["plain_node"] = measure_plain(arguments.plain_seconds, folder)
+            ratio = report["node"]["cpu_ms_per_frame"] / report["plain_node"]["cpu_ms_per_frame"]
+            report["cpu_per_frame_ours_over_plain"] = round(ratio, 3)
     text = json.dumps(report, indent=2)
     print(text)
     if arguments.json:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
+from itertools import compress
 
 import numpy as np
 import torch
@@ -85,6 +87,7 @@ class VisionEncoder:
             None if projector is None else projector.out_width,
             preset.history.image_names(cameras),
         )
+        self._unsettled: Callable[[], None] | None = None
         self._past = PastFrames(preset, self.layout.frame_shapes(len(self.cameras)))
         self.provenance = Provenance(
             preset=preset.name,
@@ -149,7 +152,17 @@ class VisionEncoder:
 
     def forget(self) -> None:
         """Past frames are no longer before those that follow; the goal stays."""
+        self._unsettled = None
         self._past.forget()
+
+    def settle(self) -> None:
+        """Pool and keep the last frame for those that follow; for when its tokens are on their way.
+
+        `encode` does it where nobody did; then its frame waits for it.
+        """
+        unsettled, self._unsettled = self._unsettled, None
+        if unsettled is not None:
+            unsettled()
 
     def encode(
         self, images: Image | Sequence[Image], stage_ms: dict[str, float] | None = None, *, stamp_ns: int = 0
@@ -174,12 +187,15 @@ class VisionEncoder:
             raise ImageCountError(
                 f"found {len(frames)} image(s); expected {len(self.cameras)}, one for each of {', '.join(self.cameras)}"
             )
+        self.settle()
         self._past.check(stamp_ns)
         stage_ms = {} if stage_ms is None else stage_ms
         features = self._encode(self._batch_engine, frames, self.cameras, stage_ms)
         pooled = self._pool(features, stage_ms)
         with stage(stage_ms, "history") if self._past.frames else nullcontext():
-            past = self._past.step(pooled, stamp_ns, [frame.shape for frame in frames])
+            past = self._past.find(stamp_ns, [frame.shape for frame in frames])
+        if self._past.frames:
+            self._unsettled = partial(self._keep, stamp_ns, features, pooled)
         goal = self._goal
         return TokenSet(
             outputs=self._outputs(pooled, past.tokens, goal),
@@ -204,17 +220,30 @@ class VisionEncoder:
             return fuse(engine(inputs), self.preset)
 
     def _pool(self, features: Features, stage_ms: dict[str, float]) -> tuple[Tensor, ...]:
-        """For each output [images * tokens, width], pooled first and then projected."""
-        poolings = [output.pooling for output in self.preset.outputs]
+        """For each output [images * tokens, width], pooled first and then projected; empty for those of past frames."""
+        present = [output.images != "past" for output in self.preset.outputs]
+        poolings = list(compress((output.pooling for output in self.preset.outputs), present))
         if any(pooling.kind != "none" for pooling in poolings):
             with stage(stage_ms, "pool"):
                 pooled = [features.pool(pooling).flatten(0, 1) for pooling in poolings]
         else:
             pooled = [features.patches.flatten(0, 1)] * len(poolings)
-        if self._projector is None:
-            return tuple(pooled)
-        with stage(stage_ms, "project"), torch.inference_mode():
-            return tuple(self._projector(tokens) for tokens in pooled)
+        if self._projector is not None:
+            with stage(stage_ms, "project"), torch.inference_mode():
+                pooled = [self._projector(tokens) for tokens in pooled]
+        made = iter(pooled)
+        return tuple(next(made) if wanted else features.patches[0, :0] for wanted in present)
+
+    def _keep(self, stamp_ns: int, features: Features, pooled: Sequence[Tensor]) -> None:
+        """Keep a frame for those that follow; `pooled` are its tokens for outputs that have present images."""
+        tokens = list(pooled)
+        for place, output in enumerate(self.preset.outputs):
+            if output.images == "past":
+                tokens[place] = features.pool(output.pooling).flatten(0, 1)
+                if self._projector is not None:
+                    with torch.inference_mode():
+                        tokens[place] = self._projector(tokens[place])
+        self._past.keep(stamp_ns, tokens)
 
     def _outputs(
         self, present: Sequence[Tensor], past: Sequence[Tensor], goal: EncodedGoal | None

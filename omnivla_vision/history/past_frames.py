@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
 
+import torch
 from torch import Tensor
 
 from omnivla_vision.history.ring import Past, Ring
@@ -33,6 +34,7 @@ class PastFrames:
         self._outputs = [output.images != "present" for output in preset.outputs]
         self._ring = Ring(preset.history, kept_shapes(preset, shapes))
         self._sizes: tuple[tuple[int, ...], ...] = ()
+        self._none = torch.empty(0, 0)
 
     def forget(self) -> None:
         """Start over."""
@@ -43,14 +45,13 @@ class PastFrames:
         if self.frames:
             self._ring.check(stamp_ns)
 
-    def step(self, tokens: Sequence[Tensor], stamp_ns: int, sizes: Sequence[tuple[int, ...]]) -> Past:
-        """What was before the present frame, which is kept for those that follow.
+    def find(self, stamp_ns: int, sizes: Sequence[tuple[int, ...]]) -> Past:
+        """What was before the present frame.
 
         Images of another size than the last ones start over: it may be another camera, or another part of the view.
 
         Args:
-            tokens: of the present frame, [rows, width] for each of the preset's outputs.
-            stamp_ns: its stamp.
+            stamp_ns: of the present frame.
             sizes: of its images.
 
         Returns:
@@ -60,11 +61,14 @@ class PastFrames:
             self.forget()
             self._sizes = tuple(sizes)
         if not self.frames:
-            return Past(stamps_ns=(), valid=(), tokens=tuple(part[:0] for part in tokens))
+            return Past(stamps_ns=(), valid=(), tokens=(self._none,) * len(self._outputs))
         past = self._ring.past(stamp_ns)
-        self._ring.keep(stamp_ns, list(compress(tokens, self._outputs)))
         found = iter(past.tokens)
-        blocks = (
-            next(found).flatten(0, 1) if holds else part[:0] for part, holds in zip(tokens, self._outputs, strict=True)
-        )
+        blocks = (next(found).flatten(0, 1) if holds else self._none for holds in self._outputs)
         return replace(past, tokens=tuple(blocks))
+
+    def keep(self, stamp_ns: int, tokens: Sequence[Tensor]) -> None:
+        """Keep a frame for those that follow: [rows, width] for each of the preset's outputs."""
+        if self.frames:
+            self._ring.keep(stamp_ns, list(compress(tokens, self._outputs)))
+            self._ring.look_ahead()

@@ -88,6 +88,7 @@ class Ring:
         self._stamps_ns: list[int] = []  # of the kept frames, oldest first
         self._places: list[int] = []  # and their slots
         self._next = 0
+        self._ahead: Past | None = None
 
     def check(self, stamp_ns: int) -> None:
         """Refuse a frame that cannot be found again, before anything is computed for it.
@@ -108,6 +109,16 @@ class Ring:
         """
         if stamp_ns and self._stamps_ns and stamp_ns < self._stamps_ns[-1]:
             self.forget()
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            return ahead
+        return self._past(stamp_ns)
+
+    def look_ahead(self) -> None:
+        """Find the past of the next frame already, where it does not depend on that frame's stamp."""
+        self._ahead = self._past(0) if self._history.spacing.frames else None
+
+    def _past(self, stamp_ns: int) -> Past:
         chosen = [self._find(index, stamp_ns) for index in range(1, self._history.frames + 1)]
         places = [self._nothing if at is None else self._places[at] for at in chosen]
         valid = tuple(place != self._nothing for place in places)
@@ -127,6 +138,7 @@ class Ring:
         would those of all the frames that follow.
         """
         history = self._history
+        self._ahead = None
         if history.spacing.ns and self._stamps_ns and stamp_ns - self._stamps_ns[-1] < history.thinning:
             return
         if len(self._places) == history.kept:

@@ -237,6 +237,7 @@ class EncodeWorker(Generic[Header]):
             self._problems["camera"] = ""
             self._stage_ms.append(stage_ms)
         try:
+            self._encoder.settle()
             self._callbacks.published(result)
         except Exception as error:  # noqa: BLE001 - its tokens are out already
             self._explain("camera", "after publishing", error)
