@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/history.py --json benchmarks/results/history.json
 
-The network is replaced by a constant; everything else is the node's: preprocessing a VGA image, pooling, the ring, and
-packing into float16. Every round gives each encoder one frame, so that whatever else this machine does meets all alike.
+The network is replaced by a constant; everything else is the node's: preprocessing a VGA image, finding past frames,
+packing into float16; and, apart, what is done after a frame's tokens are out: pooling it, and keeping it. Every round
+gives each encoder one frame, so that whatever else this machine does meets all alike.
 The thread's CPU time leaves out what others take of the processor: its p99 is the frame's own.
 """
 
@@ -37,9 +38,10 @@ def measure(preset: str, spacing: str, pool: str, rounds: int) -> list[dict[str,
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     frame_ms: list[list[float]] = [[] for _ in encoders]
     cpu_ms: list[list[float]] = [[] for _ in encoders]
+    after_ms: list[list[float]] = [[] for _ in encoders]
     stages: list[list[dict[str, float]]] = [[] for _ in encoders]
     for number in range(rounds):
-        for encoder, spent, cpu, each in zip(encoders, frame_ms, cpu_ms, stages, strict=True):
+        for encoder, spent, cpu, after, each in zip(encoders, frame_ms, cpu_ms, after_ms, stages, strict=True):
             began, cpu_began = time.perf_counter(), time.thread_time()
             tokens = encoder.encode(image, stamp_ns=(number + 1) * PERIOD_NS)
             packed = pack(tokens.blocks, "float16", tokens.layout.shape)
@@ -47,6 +49,9 @@ def measure(preset: str, spacing: str, pool: str, rounds: int) -> list[dict[str,
             cpu.append((time.thread_time() - cpu_began) * 1e3)
             each.append(tokens.stage_ms)
             del packed
+            began = time.perf_counter()
+            encoder.settle()
+            after.append((time.perf_counter() - began) * 1e3)
     half = rounds // 2  # the rings are full by then
     paired = [np.array(spent[half:]) - np.array(frame_ms[0][half:]) for spent in frame_ms]
     return [
@@ -57,11 +62,14 @@ def measure(preset: str, spacing: str, pool: str, rounds: int) -> list[dict[str,
             "frame_ms": round(float(np.median(spent[half:])), 3),
             "more_than_without_ms": round(float(np.median(more)), 3),
             "cpu_ms": {f"p{q}": round(float(np.percentile(cpu[half:], q)), 3) for q in (50, 99)},
+            "after_publishing_ms": round(float(np.median(after[half:])), 3),
             "stages_ms": {
                 name: round(float(np.median([stage_ms[name] for stage_ms in each[half:]])), 3) for name in each[-1]
             },
         }
-        for encoder, spent, more, cpu, each in zip(encoders, frame_ms, paired, cpu_ms, stages, strict=True)
+        for encoder, spent, more, cpu, after, each in zip(
+            encoders, frame_ms, paired, cpu_ms, after_ms, stages, strict=True
+        )
     ]
 
 
