@@ -51,11 +51,19 @@ def pooled(alone: VisionEncoder, image: Image, pooling: str = "2x2") -> Tensor:
     return pool(patches, alone.preset.grid, get_pooling(pooling))[0]
 
 
-def test_past_frames_are_a_further_output(alone: VisionEncoder, photographs_of_one_size: list[Image]) -> None:
+@pytest.mark.parametrize("settled", [True, False], ids=["settled", "not settled"])
+def test_past_frames_are_a_further_output(
+    alone: VisionEncoder, photographs_of_one_size: list[Image], settled: bool
+) -> None:
+    """Whether or not somebody had each frame kept before the next one came."""
     images = photographs_of_one_size
     encoder = make(history_frames=2, history_spacing="2")
     encoder.set_goal(Goal(rgb=images[5]))
-    tokens = [encoder.encode(image, stamp_ns=number + 1) for number, image in enumerate(images)]
+    tokens = []
+    for number, image in enumerate(images):
+        tokens.append(encoder.encode(image, stamp_ns=number + 1))
+        if settled:
+            encoder.settle()
     assert [output.name for output in encoder.layout.outputs] == ["tokens", "history"]
     assert encoder.layout.image_names == ("current", "goal")
     assert encoder.layout.outputs[1].image_names == encoder.layout.past_names == ("t-2f", "t-4f")

@@ -71,4 +71,3 @@ class PastFrames:
         """Keep a frame for those that follow: [rows, width] for each of the preset's outputs."""
         if self.frames:
             self._ring.keep(stamp_ns, list(compress(tokens, self._outputs)))
-            self._ring.look_ahead()

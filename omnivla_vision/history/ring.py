@@ -109,16 +109,9 @@ class Ring:
         """
         if stamp_ns and self._stamps_ns and stamp_ns < self._stamps_ns[-1]:
             self.forget()
-        if self._ahead is not None:
-            ahead, self._ahead = self._ahead, None
-            return ahead
-        return self._past(stamp_ns)
+        return self._found(stamp_ns) if self._ahead is None else self._ahead
 
-    def look_ahead(self) -> None:
-        """Find the past of the next frame already, where it does not depend on that frame's stamp."""
-        self._ahead = self._past(0) if self._history.spacing.frames else None
-
-    def _past(self, stamp_ns: int) -> Past:
+    def _found(self, stamp_ns: int) -> Past:
         chosen = [self._find(index, stamp_ns) for index in range(1, self._history.frames + 1)]
         places = [self._nothing if at is None else self._places[at] for at in chosen]
         valid = tuple(place != self._nothing for place in places)
@@ -138,7 +131,6 @@ class Ring:
         would those of all the frames that follow.
         """
         history = self._history
-        self._ahead = None
         if history.spacing.ns and self._stamps_ns and stamp_ns - self._stamps_ns[-1] < history.thinning:
             return
         if len(self._places) == history.kept:
@@ -152,6 +144,8 @@ class Ring:
             place = self._nothing
         self._stamps_ns.append(stamp_ns)
         self._places.append(place)
+        if history.spacing.frames:  # then what the next one finds does not depend on its stamp
+            self._ahead = self._found(0)
 
     def _find(self, index: int, now_ns: int) -> int | None:
         """Which of the kept frames is the past one of that index."""
