@@ -21,7 +21,9 @@ def fit_into(image: Image, size: int, *, antialias: bool = True) -> Image:
     planes = planes_of(image)
     if antialias or sides == (height, width):
         return image_of(scale(planes, sides, "bilinear"))
-    return image_of(F.interpolate(planes.float(), size=sides, mode="bilinear").round_().to(torch.uint8))
+    # Channel by channel: in float32 a whole image of the largest size takes 400 MB.
+    channels = [F.interpolate(plane.float(), size=sides, mode="bilinear") for plane in planes.split(1, dim=1)]
+    return image_of(torch.cat(channels, dim=1).round_().to(torch.uint8))
 
 
 def pad(image: Image, size: int, fill: tuple[int, int, int], *, corner: bool = False) -> Image:

@@ -59,6 +59,8 @@ class GoalSequences:
         self._settings = settings
         self._order = order
         self._report = report
+        self._encoder: VisionEncoder | None = None
+        self._worker: EncodeWorker[Header] | None = None
         self._follower: Follower | None = None
         self._path = ""
         self._request: object = None  # which change of the path is the newest
@@ -110,6 +112,7 @@ class GoalSequences:
             next(steps)
         self._path, self._request, self._overruled, self.problem = settings.goal_sequence_path, request, False, ""
         if settings.goal_sequence_path:
+            assert self._worker is not None
             self._worker.offer_work(steps)
         else:
             self._follower.follow(None)
@@ -131,6 +134,7 @@ class GoalSequences:
         seen = self._publisher.get_subscription_count() > 0
         if not (seen or settings.goal_sequence_advance):
             return
+        assert self._encoder is not None
         position = follower.look(
             result.tokens.fused_blocks[0][: self._encoder.preset.tokens_per_image],
             around=settings.goal_sequence_window,
@@ -155,9 +159,12 @@ class GoalSequences:
         if self._follower is not None:
             self._node.destroy_publisher(self._publisher)
         self._follower, self._request, self._path, self.problem = None, None, "", ""
+        # Whoever still held them would keep the network in memory.
+        self._encoder = self._worker = None
         self._shown = self._picture = None
 
     def _prepare(self, settings: VisionParameters) -> Steps[GoalSequence]:
+        assert self._encoder is not None
         return prepare(
             home_expanded(settings.goal_sequence_path),
             self._encoder,

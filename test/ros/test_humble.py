@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -72,9 +73,12 @@ def test_goals_and_a_wish_for_none_that_waited(tmp_path: Path) -> None:
         goals = Goals(setup, "raw")
         for kind in KINDS:
             with goals.publisher(kind) as send:
-                with goals.stopped():
-                    sent = [send() for _ in range(3)]
-                goals.in_force(sent[-1])
+
+                def several(send: Callable[[], str] = send) -> str:
+                    with goals.stopped():
+                        return [send() for _ in range(3)][-1]
+
+                goals.last_in_force(several, last=kind)
                 with goals.stopped():
                     send()
                     goals.clear.call_async(Trigger.Request())
