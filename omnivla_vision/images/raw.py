@@ -161,7 +161,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def check_shape(width: int, height: int) -> None:
-    """Bound what resizing costs: with these limits less than 250 MB beside the image, whatever it is.
+    """Bound what resizing costs: with these limits less than 300 MB beside the image, whatever it is.
 
     Raises:
         ImageShapeError: a side is longer than `MAX_SIDE`, or `MAX_RATIO` times the other.
