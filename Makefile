@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # EXTRAS=ros,test leaves out torch, and the tests that compare with timm.
-EXTRAS ?= cpu,ros,onnxruntime,sim,video,test,reference
+EXTRAS ?= cpu,ros,onnxruntime,sim,video,dataset,ray,test,reference
 # Three on two cores: tests of a node wait most of their time.
 WORKERS ?= 3
 # For test-jammy. It must run: pyenv has a python3.10 on PATH also where that one is not chosen.

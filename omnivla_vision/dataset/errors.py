@@ -1,0 +1,45 @@
+"""What can be wrong with a dataset of tokens, or with what it is made of."""
+
+from __future__ import annotations
+
+from omnivla_vision.errors import VisionError
+
+
+class DatasetError(VisionError):
+    """Base of the errors about datasets of tokens."""
+
+
+class DatasetSupportMissingError(DatasetError):
+    """Lance is not installed."""
+
+
+class RaySupportMissingError(DatasetError):
+    """Ray is not installed."""
+
+
+class NotATokenDatasetError(DatasetError):
+    """There is something at the dataset's path, and it is no dataset of ours."""
+
+
+class DatasetFormatError(DatasetError):
+    """The dataset was written by a later version."""
+
+
+class DifferentDatasetError(DatasetError):
+    """The dataset's rows were made with other weights, another preprocessing, or other options."""
+
+
+class DatasetBusyError(DatasetError):
+    """Another run writes into the dataset."""
+
+
+class DatasetWriteError(DatasetError):
+    """The dataset's storage refuses to be written."""
+
+
+class NoRecordingError(DatasetError):
+    """There is nothing to make a dataset of."""
+
+
+class RecordingError(DatasetError):
+    """One recording cannot be used; the others can."""

@@ -1,0 +1,135 @@
+"""`omnivla-vision dataset` without the parsing: what is missing is encoded, and committed recording by recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from omnivla_vision.dataset.columns import schema_of
+from omnivla_vision.dataset.description import Description
+from omnivla_vision.dataset.recording import Episode, Recording
+from omnivla_vision.dataset.store import TokenStore
+from omnivla_vision.dataset.worker import Done, Job, Request, Worker
+
+
+class Watcher(Protocol):
+    """Is told how far the work is: for progress bars."""
+
+    def began(self, job: Job) -> None:
+        """A recording is being encoded."""
+        ...
+
+    def frames(self, job: Job, done: int) -> None:
+        """So many of its frames were read."""
+        ...
+
+    def ended(self, done: Done) -> None:
+        """It was encoded, or is broken."""
+        ...
+
+    def say(self, sentence: str) -> None:
+        """Something that the user should know."""
+        ...
+
+
+class Runner(Protocol):
+    """Who does the work: this process, or a cluster."""
+
+    def describe(self) -> Description:
+        """Of the rows that will come; loads an encoder."""
+        ...
+
+    def run(self, jobs: Sequence[Job], watcher: Watcher) -> Iterator[Done]:
+        """What came of the jobs, in their order, whoever was done first."""
+        ...
+
+
+class LocalRunner:
+    """This process, one recording after the other."""
+
+    def __init__(self, request: Request, say: Callable[[str], None]) -> None:
+        self._worker = Worker(request)
+        for warning in self._worker.warnings:
+            say(warning)
+
+    def describe(self) -> Description:
+        """See `Runner`."""
+        return self._worker.description
+
+    def run(self, jobs: Sequence[Job], watcher: Watcher) -> Iterator[Done]:
+        """See `Runner`."""
+        for job in jobs:
+            watcher.began(job)
+            done = self._worker.work(job, lambda count, job=job: watcher.frames(job, count))  # type: ignore[misc]
+            watcher.ended(done)
+            yield done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a run did.
+
+    Attributes:
+        added: episodes that are new in the dataset.
+        present: recordings that were in it before.
+        broken: path of a recording -> why it could not be used; those of this run.
+    """
+
+    added: tuple[Episode, ...]
+    present: int
+    broken: Mapping[str, str]
+
+
+def missing_jobs(store: TokenStore, recordings: Sequence[Recording]) -> list[Job]:
+    """Those of the recordings that are not in the dataset; their order gives the episodes' indices."""
+    present = {episode.id for episode in store.episodes}
+    missing = [recording for recording in recordings if recording.id not in present]
+    return [Job(index, recording) for index, recording in enumerate(missing, start=store.next_index)]
+
+
+def add_missing(
+    store: TokenStore,
+    recordings: Sequence[Recording],
+    unreadable: Mapping[str, str],
+    runner: Callable[[], Runner],
+    watcher: Watcher,
+    values: Mapping[str, pa.DataType],
+) -> Summary:
+    """Encode what is missing, and commit each recording as soon as it and those before it are there.
+
+    Args:
+        store: held.
+        recordings: in the order in which they are to become episodes.
+        unreadable: path -> reason, of recordings that could not even be opened.
+        runner: makes the one that works; not called if nothing is missing.
+        watcher: told of progress.
+        values: types of the columns of `Description.topics`.
+
+    Raises:
+        DifferentDatasetError: the dataset holds rows of another kind.
+        DatasetWriteError: the storage refuses.
+        VisionError: the encoder cannot be had.
+    """
+    jobs = missing_jobs(store, recordings)
+    added: list[Episode] = []
+    broken = dict(unreadable)
+    mended: set[str] = set()
+    try:
+        if jobs:
+            working = runner()
+            description = working.describe()
+            store.create_or_join(description, values, schema_of(description, values))
+            for done in working.run(jobs, watcher):
+                if done.episode is None:
+                    broken[str(done.job.recording.path)] = done.problem
+                else:
+                    store.append(done.fragments)
+                    added.append(done.episode)
+                    mended.add(done.episode.path)
+    finally:
+        before = {path: why for path, why in store.broken.items() if path not in mended}
+        store.keep_broken({**before, **broken})
+    return Summary(added=tuple(added), present=len(recordings) - len(jobs), broken=broken)

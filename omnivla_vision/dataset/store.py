@@ -1,0 +1,202 @@
+"""A dataset that is being added to: created, locked, checked, and committed to, one recording at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from omnivla_vision.dataset.columns import EPISODE_RECORD
+from omnivla_vision.dataset.description import PREFIX, Description
+from omnivla_vision.dataset.errors import (
+    DatasetBusyError,
+    DatasetWriteError,
+    DifferentDatasetError,
+    NotATokenDatasetError,
+)
+from omnivla_vision.dataset.recording import Episode
+from omnivla_vision.dataset.support import import_lance
+
+# In the schema's metadata: JSON, path of a recording -> why it could not be used.
+BROKEN = f"{PREFIX}broken"
+_LOCK = ".writer.lock"
+
+
+def open_dataset(uri: str, storage_options: Mapping[str, str] | None = None) -> Any:
+    """The Lance dataset, as it is now.
+
+    Raises:
+        DatasetSupportMissingError: Lance is not installed.
+        NotATokenDatasetError: nothing is there, or something else.
+    """
+    lance = import_lance()
+    try:
+        return lance.dataset(uri, storage_options=dict(storage_options or {}) or None)
+    except (ValueError, OSError) as error:
+        raise NotATokenDatasetError(
+            f"found no dataset at {uri} ({str(error).splitlines()[0]}); expected a folder that `omnivla-vision dataset "
+            "--out` made"
+        ) from error
+
+
+def episodes_of(dataset: Any) -> list[Episode]:
+    """What a dataset says of its episodes, in the order of its rows."""
+    table = dataset.to_table(columns=[EPISODE_RECORD], filter=f"{EPISODE_RECORD} IS NOT NULL")
+    return [Episode.from_json(text) for text in table[EPISODE_RECORD].to_pylist()]
+
+
+def broken_of(dataset: Any) -> dict[str, str]:
+    """Recordings that could not be used: path -> reason."""
+    text = (dataset.schema.metadata or {}).get(BROKEN.encode())
+    return {} if text is None else dict(json.loads(text))
+
+
+class TokenStore:
+    """A dataset on a disk or in an object store (`s3://...`), held by one run.
+
+    Args:
+        uri: a folder, which need not exist, or a URI that Lance knows.
+        storage_options: of an object store, see Lance.
+
+    Attributes:
+        dataset: Lance's; None until it was created.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.uri = uri
+        self._storage_options = dict(storage_options or {}) or None
+        self.dataset: Any = None
+
+    @contextmanager
+    def held(self) -> Iterator[TokenStore]:
+        """Keep other runs out, and open what is there.
+
+        Raises:
+            DatasetBusyError: another run is at work in it.
+            NotATokenDatasetError: the folder holds something else.
+            DatasetWriteError: the folder cannot be made.
+        """
+        if "://" in self.uri:  # no locks there: see `append`
+            self._open()
+            yield self
+            return
+        folder = Path(self.uri)
+        with self._writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            foreign = [item.name for item in folder.iterdir() if item.name != _LOCK]
+            if foreign and "_versions" not in foreign:
+                raise NotATokenDatasetError(
+                    f"found {', '.join(sorted(foreign)[:3])} in {folder}; expected an empty folder, none, or a dataset "
+                    "of tokens; name another place with --out"
+                )
+            descriptor = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process that dies lets go of it
+            except OSError:
+                raise DatasetBusyError(
+                    f"found another run at work in {folder}; expected to be alone; wait for its end, or name another "
+                    "place with --out"
+                ) from None
+            if foreign:
+                self._open()
+                self._remove_leftovers()
+            yield self
+        finally:
+            os.close(descriptor)
+
+    def create_or_join(self, description: Description, values: Mapping[str, pa.DataType], schema: pa.Schema) -> None:
+        """Make sure that rows of this description may be appended.
+
+        Raises:
+            DifferentDatasetError: they may not.
+            DatasetWriteError: the storage refuses.
+        """
+        if self.dataset is None:
+            lance = import_lance()
+            with self._writing():
+                self.dataset = lance.write_dataset(
+                    pa.Table.from_batches([], schema), self.uri, mode="create", storage_options=self._storage_options
+                )
+            return
+        differences = Description.of(self.dataset.schema.metadata).differences(description)
+        if not differences and not self.dataset.schema.equals(schema):
+            differences = ["the columns' types"]
+        if differences:
+            raise DifferentDatasetError(
+                f"found rows to append to {self.uri} that differ from those in it ({'; '.join(differences)}); expected "
+                "rows of the same weights, preprocessing and options; name another place with --out, or repeat the "
+                "options that the dataset was made with (`omnivla-vision dataset info` lists them)"
+            )
+
+    def append(self, fragments: Sequence[str]) -> None:
+        """Commit a recording's rows, all at once.
+
+        Raises:
+            DatasetWriteError: the storage refuses.
+        """
+        lance = import_lance()
+        parsed = [lance.fragment.FragmentMetadata.from_json(text) for text in fragments]
+        with self._writing():
+            self.dataset = lance.LanceDataset.commit(
+                self.dataset,
+                lance.LanceOperation.Append(parsed),
+                read_version=self.dataset.version,
+                storage_options=self._storage_options,
+            )
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """Those that are in it."""
+        return [] if self.dataset is None else episodes_of(self.dataset)
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Recordings that could not be used: path -> reason."""
+        return {} if self.dataset is None else broken_of(self.dataset)
+
+    def keep_broken(self, broken: Mapping[str, str]) -> None:
+        """Replace the list of recordings that could not be used.
+
+        Raises:
+            DatasetWriteError: the storage refuses.
+        """
+        if self.dataset is not None and dict(broken) != self.broken:
+            with self._writing():
+                self.dataset.update_schema_metadata({BROKEN: json.dumps(dict(broken))})
+
+    @property
+    def next_index(self) -> int:
+        """For the next episode."""
+        return max((episode.index for episode in self.episodes), default=-1) + 1
+
+    def _open(self) -> None:
+        try:
+            self.dataset = open_dataset(self.uri, self._storage_options)
+        except NotATokenDatasetError:
+            if "://" not in self.uri:
+                raise
+        else:
+            Description.of(self.dataset.schema.metadata)
+
+    def _remove_leftovers(self) -> None:
+        """Rows of runs that were killed before they committed them, and manifests of earlier versions."""
+        with self._writing():
+            self.dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DatasetWriteError(
+                f"cannot write {self.uri}: found {error.strerror or str(error).splitlines()[0]}; expected a place with "
+                "room that can be written; free some space, correct the permissions, or name another place with --out"
+            ) from error
