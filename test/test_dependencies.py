@@ -39,13 +39,13 @@ ROOMS = {
     "live": "encoder goal images tokens",
     "replay": "encoder errors goal images live network output_files process progress resources tokens",
     "goal_sequence": "encoder engine errors goal images live network process replay tokens",
-    "dataset": "encoder errors images loading network replay tokens",
+    "dataset": "encoder errors images loading network replay resources tokens",
     "bench": "encoder engine errors goal images network tokens weights",
     "doctor": "engine transport",
     "ros": "encoder engine errors goal goal_sequence images live loading network output_files process tokens transport"
     " weights",
     "ros/drive": "errors live network output_files replay resources ros tokens transport",
-    "cli": "bench checkpoint doctor engine errors goal goal_sequence images loading network output_files process"
+    "cli": "bench checkpoint dataset doctor engine errors goal goal_sequence images loading network output_files process"
     " progress replay resources ros/drive tokens weights",
 }
 

@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 
-from omnivla_vision.cli import bench, build, demo, doctor, encode, goals, inspect, replay, sim, verify
+from omnivla_vision.cli import bench, build, dataset, demo, doctor, encode, goals, inspect, replay, sim, verify
 from omnivla_vision.errors import VisionError
 from omnivla_vision.process import signals
 
-COMMANDS = (demo, encode, inspect, replay, goals, sim, build, verify, bench, doctor)
+COMMANDS = (demo, encode, inspect, replay, goals, dataset, sim, build, verify, bench, doctor)
 
 # What a command may take to put away what it is at: an image through the network at the longest.
 GRACE_S = 5.0

@@ -116,12 +116,9 @@ class Description:
                 )
                 for output in json.loads(texts["outputs"])
             )
-            parsed: dict[str, Any] = {
-                "outputs": outputs,
-                "images": json.loads(texts["images"]),
-                "topics": json.loads(texts["topics"]),
-            }
-            return cls(**{item.name: parsed.get(item.name, texts.get(item.name)) for item in fields(cls)})
+            values: dict[str, Any] = {item.name: texts[item.name] for item in fields(cls)}
+            values |= {name: json.loads(texts[name]) for name in ("images", "topics")}
+            return cls(**values | {"outputs": outputs})
         except (KeyError, ValueError, TypeError) as error:
             raise NotATokenDatasetError(
                 f"found a Lance dataset whose metadata is not that of tokens ({type(error).__name__}: {error}); "

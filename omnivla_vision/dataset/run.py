@@ -18,6 +18,10 @@ from omnivla_vision.dataset.worker import Done, Job, Request, Worker
 class Watcher(Protocol):
     """Is told how far the work is: for progress bars."""
 
+    def plan(self, jobs: Sequence[Job]) -> None:
+        """All that will be done."""
+        ...
+
     def began(self, job: Job) -> None:
         """A recording is being encoded."""
         ...
@@ -121,6 +125,7 @@ def add_missing(
         if jobs:
             working = runner()
             description = working.describe()
+            watcher.plan(jobs)
             store.create_or_join(description, values, schema_of(description, values))
             for done in working.run(jobs, watcher):
                 if done.episode is None:

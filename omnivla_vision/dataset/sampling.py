@@ -32,6 +32,8 @@ class Sampler:
         return True
 
 
-def sampling_name(every_ns: int) -> str:
+def sampling_name(every_ns: int, start_s: float = 0.0, duration_s: float | None = None) -> str:
     """For `Description.sampling`."""
-    return f"every {every_ns / 1e9:g} s" if every_ns else "every frame"
+    every = f"every {every_ns / 1e9:g} s" if every_ns else "every frame"
+    start = f" from {start_s:g} s on" if start_s else ""
+    return every + start + ("" if duration_s is None else f" for {duration_s:g} s")

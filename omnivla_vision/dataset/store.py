@@ -153,6 +153,11 @@ class TokenStore:
             )
 
     @property
+    def description(self) -> Description | None:
+        """Of its rows; None until it was created."""
+        return None if self.dataset is None else Description.of(self.dataset.schema.metadata)
+
+    @property
     def episodes(self) -> list[Episode]:
         """Those that are in it."""
         return [] if self.dataset is None else episodes_of(self.dataset)

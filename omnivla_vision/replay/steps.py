@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omnivla_vision.encoder import stage
 from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.replay.bag import Bag, BagUnreadableError, Topic
-from omnivla_vision.replay.decoding import BagFrame, Decoder, FrameUndecodableError
+from omnivla_vision.replay.decoding import BagFrame, Decoder, FrameUndecodableError, stamp_ns
 from omnivla_vision.replay.roles import holds_video
 from omnivla_vision.replay.selection import EmptyWindowError, Selection
 from omnivla_vision.replay.storage.base import Record
@@ -44,8 +44,15 @@ def read_records(bag: Bag, selection: Selection) -> Generator[Record, None, None
     yield from bag.records(topics, start_ns=selection.start_ns, stop_ns=selection.stop_ns)
 
 
-def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
+def read_steps(
+    path: Path, selection: Selection, *, wants: Callable[[int], bool] | None = None
+) -> Generator[Step, None, None]:
     """Read and decode what is to be played.
+
+    Args:
+        path: the bag.
+        selection: what of it.
+        wants: told the stamp of every camera frame, in order; those that it does not want are passed over; None: all.
 
     Raises:
         BagUnreadableError: the bag breaks off, or holds nothing of what its index names.
@@ -54,7 +61,8 @@ def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
     cameras = 0
     decoder = Decoder(selection.max_pixels)
     with Bag(path) as bag:
-        if selection.start_ns > selection.bag_start_ns and holds_video(bag, selection.camera):
+        video = holds_video(bag, selection.camera)
+        if selection.start_ns > selection.bag_start_ns and video:
             for record in bag.records([selection.camera.name], stop_ns=selection.start_ns):
                 with suppress(FrameUndecodableError):
                     decoder.decode(record)
@@ -63,8 +71,13 @@ def read_steps(path: Path, selection: Selection) -> Generator[Step, None, None]:
             cameras += not is_goal
             stage_ms: dict[str, float] = {}
             try:
+                wanted = is_goal or wants is None or wants(stamp_ns(record))
+                if not (wanted or video):
+                    continue
                 with stage(stage_ms, "decode"):
                     frame = decoder.decode(record)
+                if not wanted:
+                    continue
             except FrameUndecodableError as error:
                 yield Step(record=record, is_goal=is_goal, frame=None, problem=str(error))
             else:
