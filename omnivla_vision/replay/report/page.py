@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from omnivla_vision.output_files import write
 from omnivla_vision.replay.gate import Verdict
 from omnivla_vision.replay.report.charts import STRIP, WIDE_STRIP, Series, histogram, line_chart
+from omnivla_vision.replay.report.parts import figure, key, notice, page, section, strip, tiles, values
 from omnivla_vision.replay.report.thumbnails import View, views
 from omnivla_vision.replay.result import Replay, percentiles
 
-HERE = Path(__file__).parent
 SECONDS = "seconds into the bag"
 
 
@@ -31,7 +30,7 @@ def write_report(path: Path, replay: Replay, *, verdict: Verdict | None = None) 
     """
     sections = [
         _verdict(verdict),
-        _notes(replay),
+        notice(replay.all_notes(), random=replay.provenance.weights == "random"),
         _tiles(replay),
         _strip(views(replay)),
         _charts(replay),
@@ -39,50 +38,30 @@ def write_report(path: Path, replay: Replay, *, verdict: Verdict | None = None) 
         _frames(replay),
         _provenance(replay),
     ]
-    page = Template((HERE / "page.html").read_text())
-    write(
-        path,
-        page.substitute(
-            title=escape(f"Replay of {replay.bag.name}"),
-            subtitle=escape(f"{replay.provenance.preset}, {replay.mode} mode, {replay.selection.camera.name}"),
-            css=(HERE / "page.css").read_text(),
-            js=(HERE / "page.js").read_text(),
-            body="\n".join(filter(None, sections)),
-        ),
-    )
+    subtitle = f"{replay.provenance.preset}, {replay.mode} mode, {replay.selection.camera.name}"
+    write(path, page(f"Replay of {replay.bag.name}", subtitle, sections))
 
 
 def _verdict(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
     word = "passed" if verdict.passed else "failed"
-    return _section(f"Baseline: {word}", f'<p class="verdict">{escape(str(verdict))}</p>', css=word)
-
-
-def _notes(replay: Replay) -> str:
-    notes = replay.all_notes()
-    random = replay.provenance.weights == "random"
-    if not random and not notes:
-        return ""
-    head = "<strong>RANDOM WEIGHTS: right shape, right speed, no meaning.</strong>" if random else ""
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f'<section class="notice">{head}{f"<ul>{items}</ul>" if items else ""}</section>'
+    return section(f"Baseline: {word}", f'<p class="verdict">{escape(str(verdict))}</p>', css=word)
 
 
 def _tiles(replay: Replay) -> str:
     encode = percentiles([row.stage_ms["encode"] for row in replay.rows if "encode" in row.stage_ms])
-    tiles = [
+    entries = [
         (f"{replay.counts.received}", "camera frames"),
         (f"{len(replay.rows)}", "with tokens"),
         (f"{replay.clock.rate_hz:.1f} Hz", "camera rate"),
     ]
     if encode:
-        tiles += [(f"{encode['p50']:.0f} ms", "encode, median"), (f"{encode['p95']:.0f} ms", "encode, 95 %")]
+        entries += [(f"{encode['p50']:.0f} ms", "encode, median"), (f"{encode['p95']:.0f} ms", "encode, 95 %")]
     cosines = [next(iter(row.goal_cosines.values())) for row in replay.rows if row.goal_cosines]
     if cosines:
-        tiles.append((f"{cosines[0]:.2f}→{cosines[-1]:.2f}", "cosine to the goal"))
-    inside = "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for value, label in tiles)
-    return f'<div class="tiles">{inside}</div>'
+        entries.append((f"{cosines[0]:.2f}→{cosines[-1]:.2f}", "cosine to the goal"))
+    return tiles(entries)
 
 
 def _strip(shown: list[View]) -> str:
@@ -91,13 +70,9 @@ def _strip(shown: list[View]) -> str:
         cosine = "" if view.cosine is None else f" · cosine {view.cosine:.2f}"
         css, name, caption = ("goal", "goal", "goal") if view.is_goal else ("", f"frame {view.index}", "")
         caption = caption or f"{view.seconds:.1f} s{cosine}"
-        figures.append(
-            f'<figure class="{css}"><img class="picture" alt="{name}" src="{view.picture}">'
-            f'<img class="components" alt="its principal components" src="{view.components}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        figures.append(figure(name, view.picture, view.components, caption, css=css))
     text = "Sampled frames, each above the first three principal components of its patch tokens as red, green and blue."
-    return _section("What the encoder saw", f'<div class="strip">{"".join(figures)}</div>', text=text)
+    return section("What the encoder saw", strip(figures), text=text)
 
 
 def _charts(replay: Replay) -> str:
@@ -117,17 +92,17 @@ def _charts(replay: Replay) -> str:
     ]
     at = {row.index: seconds for row, seconds in zip(rows, x.tolist(), strict=True)}
     changes = [(at[goal.frame], "new goal") for goal in replay.goals[1:] if goal.frame in at]
-    key = _key([(name, colour) for colour, name in enumerate(encoders)])
+    names = key([(name, colour) for colour, name in enumerate(encoders)])
     return '<div class="pair">{}{}</div>'.format(
-        _section(
+        section(
             "How near the view is to the goal",
-            key + line_chart(cosines, label="Cosine to the goal over time", x_label=x_label, marks=changes),
+            names + line_chart(cosines, label="Cosine to the goal over time", x_label=x_label, marks=changes),
             text="Mean cosine between each patch and the goal's patch at the same place, in standardized channels; "
             "1 is the goal itself, 0 has nothing in common with it.",
         ),
-        _section(
+        section(
             "Length of the tokens",
-            _key([(f"{name}, median {np.median(v):.4g}", colour) for colour, (name, v) in enumerate(lengths.items())])
+            key([(f"{name}, median {np.median(v):.4g}", colour) for colour, (name, v) in enumerate(lengths.items())])
             + line_chart(norms, label="Token norm over time", x_label=x_label),
             text="Mean L2 norm in percent of its median. A jump without one in the picture is worth a look.",
         ),
@@ -153,7 +128,7 @@ def _stages(replay: Replay) -> str:
         )
     numbers = "".join(f'<th class="n">{name}</th>' for name in ("median", "95 %", "99 %", "max"))
     table = f'<div class="scroll"><table><tr><th>stage</th>{numbers}<th>how often</th><th>over time</th></tr>'
-    return _section("Latency per stage, in milliseconds", f"{table}{''.join(lines)}</table></div>")
+    return section("Latency per stage, in milliseconds", f"{table}{''.join(lines)}</table></div>")
 
 
 def _frames(replay: Replay) -> str:
@@ -168,30 +143,25 @@ def _frames(replay: Replay) -> str:
         for colour, (name, count) in enumerate(shown)
         if count
     )
-    key = _key([(f"{name} {count}", colour) for colour, (name, count) in enumerate(shown)])
+    names = key([(f"{name} {count}", colour) for colour, (name, count) in enumerate(shown)])
     text = f"{replay.counts.received} camera frames received, at {replay.clock.rate_hz:.2f} Hz"
     text += f"; the longest pause was {replay.clock.longest_gap_s:.2f} s. The line shows the time between two frames."
-    content = f'<div class="account">{bars}</div>{key}'
+    content = f'<div class="account">{bars}</div>{names}'
     times = np.asarray(replay.clock.times_ns, dtype=np.float64)
     if len(times) > 2:
         line = Series("interval, s:", 0, (times[1:] - replay.selection.bag_start_ns) / 1e9, np.diff(times) / 1e9)
         content += line_chart([line], label="Camera interval over time", x_label=SECONDS, size=WIDE_STRIP)
-    return _section("What became of the frames", content, text=text)
+    return section("What became of the frames", content, text=text)
 
 
 def _provenance(replay: Replay) -> str:
-    values: dict[str, Any] = {
+    known: dict[str, Any] = {
         **asdict(replay.provenance),
         "camera": replay.selection.camera,
         "goal": "; ".join(f"from frame {g.frame}: {g.source}, {g.id[:12]}" for g in replay.goals) or "none",
         **replay.parameters,
     }
-    lines = "".join(
-        f'<tr><th>{escape(name.replace("_", " "))}</th><td class="value">{escape(str(value))}</td></tr>'
-        for name, value in values.items()
-        if value not in ("", None)
-    )
-    return _section("What computed this", f"<table>{lines}</table>")
+    return section("What computed this", values(known.items()))
 
 
 def _time_axis(replay: Replay) -> tuple[NDArray[np.float64], str]:
@@ -200,13 +170,3 @@ def _time_axis(replay: Replay) -> tuple[NDArray[np.float64], str]:
     if (times[1:] < times[:-1]).any():
         return np.array([row.index for row in replay.rows], dtype=np.float64), "frame"
     return (times - replay.selection.bag_start_ns) / 1e9, SECONDS
-
-
-def _section(title: str, content: str, *, text: str = "", css: str = "") -> str:
-    paragraph = f"<p>{escape(text)}</p>" if text else ""
-    return f'<section class="{css}"><h2>{escape(title)}</h2>{paragraph}{content}</section>'
-
-
-def _key(entries: list[tuple[str, int]]) -> str:
-    items = "".join(f'<span class="c{colour}"><i></i>{escape(name)}</span>' for name, colour in entries)
-    return f'<div class="key">{items}</div>'

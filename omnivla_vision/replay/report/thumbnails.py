@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from omnivla_vision.images.opencv import swap_red_and_blue, thumbnail
-from omnivla_vision.network.grid import Grid
+from omnivla_vision.replay.report.pictures import components, jpeg
 from omnivla_vision.replay.result import Replay
 from omnivla_vision.replay.steps import pictures_at
 from omnivla_vision.tokens.pictures import PcaBasis
-
-Image = NDArray[np.uint8]
-WIDTH = 240
 
 
 @dataclass(frozen=True)
@@ -50,26 +40,10 @@ def views(replay: Replay) -> list[View]:
                 seconds=(sample.time_ns - replay.selection.bag_start_ns) / 1e9,
                 cosine=next(iter(cosines[index].values()), None),
                 picture=jpeg(picture),
-                components=_components(basis, sample.current, sample.grid),
+                components=components(basis, sample.current, sample.grid),
             )
         )
     if last.goal is not None and replay.goal_picture is not None:
-        components = _components(basis, last.goal, last.grid)
-        result.append(View(-1, 0.0, None, jpeg(replay.goal_picture), components, is_goal=True))
+        shown = components(basis, last.goal, last.grid)
+        result.append(View(-1, 0.0, None, jpeg(replay.goal_picture), shown, is_goal=True))
     return result
-
-
-def jpeg(rgb: Image) -> str:
-    """A thumbnail of an RGB picture."""
-    height = max(1, round(rgb.shape[0] * WIDTH / rgb.shape[1]))
-    return _data_url("jpeg", thumbnail(rgb, width=WIDTH, height=height), [cv2.IMWRITE_JPEG_QUALITY, 82])
-
-
-def _components(basis: PcaBasis, features: NDArray[np.floating], grid: Grid) -> str:
-    """One pixel per patch: the page enlarges it."""
-    return _data_url("png", basis.picture(features, grid=grid, height=grid.height), [])
-
-
-def _data_url(kind: str, rgb: Image, options: Sequence[int]) -> str:
-    _, data = cv2.imencode(f".{kind}", swap_red_and_blue(rgb), options)
-    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
