@@ -90,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _place(out: str) -> str:
     """A folder's path as every process sees it; a URI as it is."""
+    out = out.removeprefix("file://")
     return out if "://" in out else str(path(out).resolve())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from omnivla_vision.dataset.columns import schema_of
 from omnivla_vision.dataset.description import Description
+from omnivla_vision.dataset.errors import DatasetWriteError
 from omnivla_vision.dataset.recording import Episode, Recording
 from omnivla_vision.dataset.store import TokenStore
 from omnivla_vision.dataset.worker import Done, Job, Request, Worker
@@ -87,11 +89,22 @@ class Summary:
     broken: Mapping[str, str]
 
 
-def missing_jobs(store: TokenStore, recordings: Sequence[Recording]) -> list[Job]:
+def missing_jobs(store: TokenStore, recordings: Sequence[Recording], say: Callable[[str], None]) -> list[Job]:
     """Those of the recordings that are not in the dataset; their order gives the episodes' indices."""
-    present = {episode.id for episode in store.episodes}
-    missing = [recording for recording in recordings if recording.id not in present]
-    return [Job(index, recording) for index, recording in enumerate(missing, start=store.next_index)]
+    present = {episode.id: episode for episode in store.episodes}
+    missing = []
+    for recording in recordings:
+        episode = present.get(recording.id)
+        if episode is None:
+            missing.append(recording)
+        elif episode.size != recording.size:
+            say(
+                f"{recording.path} has {recording.size} bytes, and {episode.size} when its rows were made: they stay as "
+                f"they are. If it has changed, delete them (Lance: dataset.delete(\"episode = '{episode.id}'\")) and "
+                "run the command again."
+            )
+    start = max((episode.index for episode in present.values()), default=-1) + 1
+    return [Job(index, recording) for index, recording in enumerate(missing, start=start)]
 
 
 def add_missing(
@@ -117,24 +130,29 @@ def add_missing(
         DatasetWriteError: the storage refuses.
         VisionError: the encoder cannot be had.
     """
-    jobs = missing_jobs(store, recordings)
+    jobs = missing_jobs(store, recordings, watcher.say)
     added: list[Episode] = []
     broken = dict(unreadable)
-    mended: set[str] = set()
+
+    def keep_broken() -> None:
+        mended = {episode.path for episode in added}
+        store.keep_broken({**{path: why for path, why in store.broken.items() if path not in mended}, **broken})
+
     try:
         if jobs:
             working = runner()
             description = working.describe()
-            watcher.plan(jobs)
             store.create_or_join(description, values, schema_of(description, values))
+            watcher.plan(jobs)
             for done in working.run(jobs, watcher):
                 if done.episode is None:
                     broken[str(done.job.recording.path)] = done.problem
                 else:
                     store.append(done.fragments)
                     added.append(done.episode)
-                    mended.add(done.episode.path)
-    finally:
-        before = {path: why for path, why in store.broken.items() if path not in mended}
-        store.keep_broken({**before, **broken})
+    except BaseException:
+        with suppress(DatasetWriteError):  # the reason for the end is another
+            keep_broken()
+        raise
+    keep_broken()
     return Summary(added=tuple(added), present=len(recordings) - len(jobs), broken=broken)

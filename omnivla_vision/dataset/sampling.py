@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-# A frame that comes by this part of the spacing too early is on time: cameras jitter, and a frame that is passed over
-# would leave a gap of two.
-EARLY = 0.25
+from omnivla_vision.replay.camera_clock import RESTART_NS
 
 
 class Sampler:
-    """Passes the first frame, and after that one every `every_ns`, on a grid that begins at the first one's stamp.
+    """Passes the first frame, and after that the one nearest to every point of a grid that begins at its stamp.
 
-    Stamps that go back start over. Without a spacing every frame passes.
+    Which one is nearest is told without waiting for the next: that comes as long after a frame as this one after the
+    last, about. So a camera's jitter leaves no gaps. Stamps that go back by
+    more than a moment start over. Without a spacing every frame passes.
+
+    Args:
+        every_ns: the grid's spacing; 0 for none.
     """
 
     def __init__(self, every_ns: int) -> None:
         self._every_ns = every_ns
         self._start_ns = self._last_ns = -1
-        self._cell = -1
+        self._point = -1
 
     def wants(self, stamp_ns: int) -> bool:
         """Whether the next frame of the recording becomes a row; asked once for each, in order."""
         if not self._every_ns:
             return True
-        if self._cell < 0 or stamp_ns < self._last_ns:
-            self._start_ns, self._cell = stamp_ns, -1
+        if self._point < 0 or stamp_ns < self._last_ns - RESTART_NS:
+            self._start_ns = self._last_ns = stamp_ns
+            self._point = -1
+        interval_ns = min(max(0, stamp_ns - self._last_ns), self._every_ns)
         self._last_ns = stamp_ns
-        cell = int((stamp_ns - self._start_ns) / self._every_ns + EARLY)
-        if cell <= self._cell:
+        point = (2 * (stamp_ns - self._start_ns) + interval_ns) // (2 * self._every_ns)
+        if point <= self._point:
             return False
-        self._cell = cell
+        self._point = point
         return True
 
 

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from omnivla_vision.dataset.support import import_lance
 # In the schema's metadata: JSON, path of a recording -> why it could not be used.
 BROKEN = f"{PREFIX}broken"
 _LOCK = ".writer.lock"
+# Lance's own default: so long one can go back to a version before a row was deleted by mistake.
+KEPT_VERSIONS = timedelta(days=14)
 
 
 def open_dataset(uri: str, storage_options: Mapping[str, str] | None = None) -> Any:
@@ -83,7 +85,7 @@ class TokenStore:
             NotATokenDatasetError: the folder holds something else.
             DatasetWriteError: the folder cannot be made.
         """
-        if "://" in self.uri:  # no locks there: see `append`
+        if self._is_remote:  # no locks there: see `append`
             self._open()
             yield self
             return
@@ -108,7 +110,11 @@ class TokenStore:
             if foreign:
                 self._open()
                 self._remove_leftovers()
-            yield self
+            try:
+                yield self
+            finally:
+                with suppress(DatasetWriteError):  # a full disk gets its room back, if it can
+                    self._remove_leftovers()
         finally:
             os.close(descriptor)
 
@@ -141,8 +147,14 @@ class TokenStore:
 
         Raises:
             DatasetWriteError: the storage refuses.
+            DatasetBusyError: another run has committed to an object store meanwhile.
         """
         lance = import_lance()
+        if self._is_remote and self.dataset.latest_version != self.dataset.version:
+            raise DatasetBusyError(
+                f"found that another run has written into {self.uri} meanwhile; expected to be alone; run the command "
+                "again when that one has ended: it does what is missing then"
+            )
         parsed = [lance.fragment.FragmentMetadata.from_json(text) for text in fragments]
         with self._writing():
             self.dataset = lance.LanceDataset.commit(
@@ -151,6 +163,10 @@ class TokenStore:
                 read_version=self.dataset.version,
                 storage_options=self._storage_options,
             )
+
+    @property
+    def _is_remote(self) -> bool:
+        return "://" in self.uri
 
     @property
     def description(self) -> Description | None:
@@ -177,24 +193,25 @@ class TokenStore:
             with self._writing():
                 self.dataset.update_schema_metadata({BROKEN: json.dumps(dict(broken))})
 
-    @property
-    def next_index(self) -> int:
-        """For the next episode."""
-        return max((episode.index for episode in self.episodes), default=-1) + 1
-
     def _open(self) -> None:
         try:
             self.dataset = open_dataset(self.uri, self._storage_options)
         except NotATokenDatasetError:
-            if "://" not in self.uri:
+            if not self._is_remote:
                 raise
         else:
             Description.of(self.dataset.schema.metadata)
 
     def _remove_leftovers(self) -> None:
-        """Rows of runs that were killed before they committed them, and manifests of earlier versions."""
-        with self._writing():
-            self.dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+        """Rows of runs that failed, or were killed, before they were committed; versions as long as Lance keeps them."""
+        if self.dataset is not None:
+            with self._writing():
+                if not self._is_remote:
+                    for unfinished in Path(self.uri, "data").glob(".tmp*"):  # Lance leaves them
+                        unfinished.unlink()
+                self.dataset.cleanup_old_versions(
+                    older_than=KEPT_VERSIONS, delete_unverified=True, error_if_tagged_old_versions=False
+                )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
