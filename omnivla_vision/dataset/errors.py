@@ -43,3 +43,7 @@ class NoRecordingError(DatasetError):
 
 class RecordingError(DatasetError):
     """One recording cannot be used; the others can."""
+
+
+class MessageColumnError(DatasetError):
+    """A topic's messages cannot become a column."""
