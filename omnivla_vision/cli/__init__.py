@@ -7,11 +7,24 @@ import os
 import signal
 import sys
 
-from omnivla_vision.cli import bench, build, dataset, demo, doctor, encode, goals, inspect, replay, sim, verify
+from omnivla_vision.cli import (
+    bench,
+    build,
+    dataset,
+    dataset_info,
+    demo,
+    doctor,
+    encode,
+    goals,
+    inspect,
+    replay,
+    sim,
+    verify,
+)
 from omnivla_vision.errors import VisionError
 from omnivla_vision.process import signals
 
-COMMANDS = (demo, encode, inspect, replay, goals, dataset, sim, build, verify, bench, doctor)
+COMMANDS = (demo, encode, inspect, replay, goals, dataset, dataset_info, sim, build, verify, bench, doctor)
 
 # What a command may take to put away what it is at: an image through the network at the longest.
 GRACE_S = 5.0
@@ -33,7 +46,10 @@ def main(argv: list[str] | None = None) -> int:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if " ".join(words[:2]) in subparsers.choices:  # "dataset info"; a bag of that name is ./info
+        words = [" ".join(words[:2]), *words[2:]]
+    arguments = parser.parse_args(words)
     if argv is None:
         signals.note(grace_s=GRACE_S, code=lambda number: 128 + number)
     try:

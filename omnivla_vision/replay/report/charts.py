@@ -40,6 +40,7 @@ class Size:
 
 
 CHART = Size(520, 230, left=46, right=14, top=14, bottom=36)
+WIDE_CHART = Size(1040, 230, left=46, right=14, top=14, bottom=36)
 STRIP = Size(340, 44, left=2, right=2, top=4, bottom=4)
 WIDE_STRIP = Size(1040, 44, left=2, right=2, top=4, bottom=4)
 SMALL_HISTOGRAM = Size(150, 44, left=2, right=2, top=4, bottom=4)

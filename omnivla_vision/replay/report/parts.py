@@ -74,3 +74,16 @@ def values(entries: Iterable[tuple[str, object]]) -> str:
         if value not in ("", None)
     )
     return f"<table>{lines}</table>"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
+    """A table; `numbers` are the places of columns that are set to the right."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "".join(
+            f'<{tag} class="{"n" if place in numbers else ""}">{escape(cell)}</{tag}>'
+            for place, cell in enumerate(cells)
+        )
+
+    lines = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{line("th", header)}</tr>{lines}</table></div>'

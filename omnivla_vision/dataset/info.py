@@ -1,0 +1,215 @@
+"""What is in a dataset: how much, of what, made by which weights, and what is amiss. No tokens are read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnivla_vision.dataset.description import Description
+from omnivla_vision.dataset.recording import Episode
+from omnivla_vision.dataset.scan import CameraRows, episode_rows
+from omnivla_vision.dataset.sizes import FragmentSizes
+from omnivla_vision.dataset.store import broken_of, episodes_of
+
+# Frames further apart than so many times the episode's median have something missing between them.
+GAP = 2.5
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A pause between two frames, in seconds: when it begins, from the episode's first frame on, and how long it is."""
+
+    at_s: float
+    length_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraInfo:
+    """The frames of one camera of an episode.
+
+    Attributes:
+        name: the camera's.
+        rows: how many.
+        clock: whose times the others are from, see `CameraRows.clock`.
+        duration_s: from the first frame to the last, without jumps back; None without times.
+        rate_hz: by the median interval; None of a single frame, or without times.
+        gaps: pauses of more than GAP median intervals.
+        jumps_back: how often a frame is older than the one before it.
+    """
+
+    name: str
+    rows: int
+    clock: str
+    duration_s: float | None
+    rate_hz: float | None
+    gaps: tuple[Gap, ...]
+    jumps_back: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeInfo:
+    """An episode; `bytes` are its share of the data files, None where the storage does not tell."""
+
+    episode: Episode
+    cameras: tuple[CameraInfo, ...]
+    bytes: int | None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Of the camera that ran the longest; None without times."""
+        return max((camera.duration_s for camera in self.cameras if camera.duration_s is not None), default=None)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Of all cameras."""
+        return tuple(gap for camera in self.cameras for gap in camera.gaps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicInfo:
+    """A column of another topic.
+
+    Attributes:
+        name, kind: see `Description.topics`.
+        share: of all rows that have a value, 0 to 1.
+        age_median_s, age_max_s: of the values, in seconds; None without any, or where the column has no ages.
+    """
+
+    name: str
+    kind: str
+    share: float
+    age_median_s: float | None
+    age_max_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """A whole dataset.
+
+    Attributes:
+        uri: where it lies.
+        description: what computed it.
+        episodes: in the order of their rows.
+        topics: columns of other topics.
+        broken: recordings that could not be used: path -> reason.
+        bytes: of its data files; None where the storage does not tell.
+    """
+
+    uri: str
+    description: Description
+    episodes: tuple[EpisodeInfo, ...]
+    topics: tuple[TopicInfo, ...]
+    broken: Mapping[str, str]
+    bytes: int | None
+
+    @property
+    def rows(self) -> int:
+        """Of all episodes."""
+        return sum(episode.episode.rows for episode in self.episodes)
+
+    @property
+    def rejected(self) -> int:
+        """Frames of all episodes that were no usable images."""
+        return sum(episode.episode.rejected for episode in self.episodes)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Of all episodes whose frames have times; None if there is none."""
+        known = [episode.duration_s for episode in self.episodes if episode.duration_s is not None]
+        return sum(known) if known else None
+
+    @property
+    def random(self) -> bool:
+        """Whether the weights mean nothing."""
+        return self.description.weights == "random"
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as JSON has it; times in seconds."""
+        return {
+            **asdict(self),
+            "episodes": [
+                {**asdict(info.episode), "bytes": info.bytes, "duration_s": info.duration_s}
+                | {"cameras": [asdict(camera) for camera in info.cameras]}
+                for info in self.episodes
+            ],
+            "rows": self.rows,
+            "rejected": self.rejected,
+            "duration_s": self.duration_s,
+        }
+
+
+def info_of(dataset: Any) -> DatasetInfo:
+    """Examine a dataset.
+
+    Args:
+        dataset: Lance's, see `open_dataset`.
+
+    Raises:
+        NotATokenDatasetError, DatasetFormatError: see `Description.of`.
+    """
+    description = Description.of(dataset.schema.metadata)
+    records = {episode.index: episode for episode in episodes_of(dataset)}
+    sizes = FragmentSizes(dataset)
+    presence: Counter[str] = Counter()
+    ages: dict[str, list[NDArray[np.float32]]] = {name: [] for name in description.topics}
+    episodes = []
+    for rows in episode_rows(dataset, tuple(description.topics)):
+        episodes.append(
+            EpisodeInfo(
+                episode=records[rows.index],
+                cameras=tuple(camera_info(camera) for camera in rows.cameras),
+                bytes=sizes.share(rows),
+            )
+        )
+        for camera in rows.cameras:
+            presence.update({name: int(present.sum()) for name, present in camera.present.items()})
+            for name, values in camera.ages_s.items():
+                ages[name].append(values[np.isfinite(values)])
+    count = sum(episode.episode.rows for episode in episodes)
+    return DatasetInfo(
+        uri=dataset.uri,
+        description=description,
+        episodes=tuple(episodes),
+        topics=tuple(
+            TopicInfo(
+                name=name,
+                kind=kind,
+                share=presence[name] / count if count else 0.0,
+                **_ages(np.concatenate([*ages[name], np.empty(0, np.float32)])),
+            )
+            for name, kind in description.topics.items()
+        ),
+        broken=broken_of(dataset),
+        bytes=sizes.total,
+    )
+
+
+def camera_info(camera: CameraRows) -> CameraInfo:
+    """Look at the times of a camera's frames."""
+    elapsed = camera.elapsed_s
+    steps = np.empty(0) if elapsed is None else np.diff(elapsed)
+    forward = steps[steps > 0]
+    median = float(np.median(forward)) if len(forward) else None
+    backwards = 0 if camera.times_ns is None else int((np.diff(camera.times_ns) < 0).sum())
+    return CameraInfo(
+        name=camera.camera,
+        rows=len(camera.places),
+        clock=camera.clock,
+        duration_s=None if elapsed is None else float(elapsed[-1]),
+        rate_hz=1 / median if median else None,
+        gaps=()
+        if elapsed is None or median is None
+        else tuple(Gap(float(elapsed[at]), float(steps[at])) for at in np.flatnonzero(steps > GAP * median)),
+        jumps_back=backwards,
+    )
+
+
+def _ages(values: NDArray[np.float32]) -> dict[str, float | None]:
+    if not len(values):
+        return {"age_median_s": None, "age_max_s": None}
+    return {"age_median_s": float(np.median(values)), "age_max_s": float(values.max())}
