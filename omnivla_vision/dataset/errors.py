@@ -47,3 +47,21 @@ class RecordingError(DatasetError):
 
 class MessageColumnError(DatasetError):
     """A topic's messages cannot become a column."""
+class ClusterError(DatasetError):
+    """The Ray cluster cannot be joined, or Ray cannot be started."""
+
+
+class NoRoomError(DatasetError):
+    """No node of the cluster has room for an actor, or none survives there."""
+
+
+class DifferentNodeError(DatasetError):
+    """A node has other software, or computes tokens of another kind."""
+
+
+class NodeRefusedError(DatasetError):
+    """A node refuses the work: its encoder cannot be had, or the dataset cannot be written there."""
+
+
+class NotSharedError(DatasetError):
+    """What a node wrote is not here."""

@@ -1,0 +1,243 @@
+"""A Ray cluster does the work: actors encode recordings, this process commits them in order."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omnivla_vision.dataset.description import Description
+from omnivla_vision.dataset.errors import DifferentNodeError, NodeRefusedError, NoRoomError, NotSharedError
+from omnivla_vision.dataset.ray_cluster import Cluster
+from omnivla_vision.dataset.ray_pool import PROGRESS_S, Lost, Pool, PooledActor
+from omnivla_vision.dataset.ray_worker import Loaded, Place, Refused, Unseen, software
+from omnivla_vision.dataset.run import Watcher
+from omnivla_vision.dataset.schedule import Schedule
+from omnivla_vision.dataset.support import import_ray
+from omnivla_vision.dataset.worker import Done, Job, Request
+
+# So long may all actors wait for room: a cluster that grows by itself starts a node in that time.
+PATIENCE_S = 300.0
+# So many actors in a row that do not survive loading are enough.
+LOADING_LOSSES = 3
+# What one node writes into a shared folder may come to the others a while later.
+_VISIBLE_S = 10.0
+
+
+class RayRunner:
+    """A `run.Runner`; a context manager that ends its actors. Nothing is started before `describe`.
+
+    Args:
+        request: what is to be made.
+        say: told what the user should know.
+        address: see `Cluster`.
+        actors: how many; those that find no room wait for it. 0: as many as fit, by CPUs, GPUs and memory.
+        num_cpus: of each actor, which computes with as many threads, unless the request says how many.
+        num_gpus: of each actor; parts of one are shared.
+        patience_s: how long all actors may wait for room.
+
+    Raises:
+        RaySupportMissingError: Ray is not installed.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        say: Callable[[str], None],
+        *,
+        address: str = "",
+        actors: int = 0,
+        num_cpus: int = 1,
+        num_gpus: float = 0.0,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        import_ray()
+        uri = request.uri if "://" in request.uri else str(Path(request.uri).absolute())
+        encoder = replace(request.encoder, threads=request.encoder.threads or num_cpus)
+        self._uri = uri
+        self._say = say
+        self._address = address
+        self._wanted = actors
+        self._patience_s = patience_s
+        self._pool = Pool(replace(request, uri=uri, encoder=encoder), {"num_cpus": num_cpus, "num_gpus": num_gpus})
+        self._cluster: Cluster | None = None
+        self._software = software()
+        self._description: tuple[Description, str] | None = None
+        self._schedule = Schedule([])
+        self._watcher: Watcher | None = None
+        self._loading_losses = 0
+        self._moved_s = 0.0
+
+    def __enter__(self) -> RayRunner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._cluster is not None:
+            self._pool.close()
+            self._cluster.close()
+
+    def describe(self) -> Description:
+        """See `Runner`; of the first actor.
+
+        Raises:
+            ClusterError: there is no cluster.
+            NoRoomError: no actor has room there, or none survives.
+            NodeRefusedError: the encoder cannot be had.
+            DifferentNodeError: the node has other software.
+        """
+        if self._cluster is None:
+            self._cluster = Cluster(self._address)
+            if self._cluster.local and not self._cluster.room(self._pool.demands):
+                raise self._no_room("")
+            if not self._pool.demands["num_gpus"] and any(node.get("GPU") for node in self._cluster.nodes):
+                self._say("the cluster has GPUs, and none of them is used; --num-gpus 1 gives one to each actor")
+        self._moved_s = time.monotonic()
+        while self._description is None:
+            self._turn(1)
+        return self._description[0]
+
+    def run(self, jobs: Sequence[Job], watcher: Watcher) -> Iterator[Done]:
+        """See `Runner`.
+
+        Raises:
+            as `describe`, and:
+            NotSharedError: what a node wrote is not here.
+        """
+        self.describe()
+        self._schedule, self._watcher = Schedule(jobs), watcher
+        self._moved_s = time.monotonic()
+        while self._schedule.open:
+            self._turn(min(self._wanted, self._schedule.open))
+            yield from self._schedule.in_order()
+
+    def _turn(self, actors: int) -> None:
+        """Give jobs to those that have none, and see what happened."""
+        if self._loading_losses < LOADING_LOSSES:
+            self._pool.grow(actors)
+        idle = [actor for actor in self._pool.actors if actor.loaded and actor.job is None]
+        for actor in idle:
+            if (job := self._schedule.take(actor.node)) is not None:
+                self._tell.began(job)
+                actor.begin(job)
+        for actor, event in self._pool.wait(PROGRESS_S):
+            self._handle(actor, event)
+        self._check_for_standstill()
+
+    def _handle(self, actor: PooledActor, event: Any) -> None:
+        if isinstance(event, int):
+            if actor.job is not None:
+                actor.began = True
+                self._tell.frames(actor.job, event)
+        elif isinstance(event, Place):
+            self._placed(actor, event)
+        elif isinstance(event, Loaded):
+            self._loaded(actor, event)
+        elif isinstance(event, Refused):
+            raise NodeRefusedError(f"on node {actor.node}: {event.sentence}")
+        elif isinstance(event, Lost):
+            self._lost(actor, event.reason)
+        elif actor.job is not None:
+            job, actor.job = actor.job, None
+            if isinstance(event, Unseen):
+                self._schedule.unseen(job, actor.node, event.problem)
+            else:
+                self._finish(replace(event, job=job), actor.node)
+
+    def _placed(self, actor: PooledActor, place: Place) -> None:
+        assert self._cluster is not None
+        actor.node = self._cluster.address_of(place.node)
+        if place.software != self._software:
+            raise DifferentNodeError(
+                f"found {place.software} on node {actor.node}; expected {self._software}, as here; install the same on "
+                "every node"
+            )
+
+    def _loaded(self, actor: PooledActor, event: Loaded) -> None:
+        actor.loaded, self._loading_losses = True, 0
+        if self._description is None:
+            self._description = event.description, actor.node
+            for warning in event.warnings:
+                self._say(warning)
+            if not self._wanted:
+                self._wanted = self._room(event.memory)
+            return
+        first, node = self._description
+        if differences := first.differences(event.description):
+            raise DifferentNodeError(
+                f"found that node {actor.node} makes other rows than node {node} ({'; '.join(differences)}); expected "
+                "the same of all; put the weights where all nodes see the same files, and name --engine and --precision"
+            )
+
+    def _room(self, memory: int) -> int:
+        """For how many actors, if each needs what the first one took; from now on they ask for it."""
+        assert self._cluster is not None
+        most = max(node.get("memory", 0) for node in self._cluster.nodes)
+        self._pool.demands["memory"] = min(memory, most)
+        return max(1, self._cluster.room(self._pool.demands))
+
+    def _lost(self, actor: PooledActor, reason: str) -> None:
+        where = f"a worker on node {actor.node}" if actor.node else "a worker"
+        if not actor.loaded:
+            self._loading_losses += 1
+            self._say(f"{where} was lost while it loaded the encoder: {reason}")
+            if self._loading_losses >= LOADING_LOSSES and not self._pool.actors:
+                raise NoRoomError(
+                    f"found that {LOADING_LOSSES} workers in a row were lost while they loaded the encoder, the last "
+                    f"because: {reason}; expected nodes with the same omnivla-vision and enough memory; see Ray's logs"
+                )
+        elif actor.job is not None:
+            self._say(f"{where} was lost: {reason}; {actor.job.recording.path} is done by another one")
+            if (broken := self._schedule.lost(actor.job, reason, began=actor.began)) is not None:
+                self._finish(broken, actor.node)
+
+    def _finish(self, done: Done, node: str) -> None:
+        self._require_shared(done, node)
+        if done.episode is not None:
+            self._tell.frames(done.job, done.episode.rows + done.episode.rejected)
+        self._tell.ended(done)
+        self._schedule.finish(done)
+
+    def _require_shared(self, done: Done, node: str) -> None:
+        if "://" in self._uri:
+            return
+        names = [file["path"] for fragment in done.fragments for file in json.loads(fragment)["files"]]
+        deadline = time.monotonic() + _VISIBLE_S
+        while absent := [name for name in names if not Path(self._uri, "data", name).exists()]:
+            if time.monotonic() > deadline:
+                raise NotSharedError(
+                    f"found no {absent[0]} in {self._uri}/data, where node {node} has written it; expected a folder "
+                    "that all nodes share; name one with --out, or a place in an object store (s3://...)"
+                )
+            time.sleep(0.1)
+
+    def _check_for_standstill(self) -> None:
+        """What none of the nodes can see is broken; and if nobody works, since nobody finds room, that is the end."""
+        actors = self._pool.actors
+        working = any(actor.job is not None or (actor.node and not actor.loaded) for actor in actors)
+        self._moved_s = time.monotonic() if working else self._moved_s
+        impatient = time.monotonic() > self._moved_s + self._patience_s
+        if all(actor.node for actor in actors) or (impatient and any(actor.loaded for actor in actors)):
+            for done in list(self._schedule.give_up({actor.node for actor in actors if actor.node})):
+                self._finish(done, "")
+        elif impatient:
+            raise self._no_room(f" for {self._patience_s:.0f} s")
+
+    def _no_room(self, since: str) -> NoRoomError:
+        assert self._cluster is not None
+        wanted = ", ".join(f"{name} {amount:g}" for name, amount in self._pool.demands.items() if amount)
+        nodes = "; ".join(
+            ", ".join(f"{name} {node.get(name, 0):g}" for name in ("CPU", "GPU", "memory"))
+            for node in self._cluster.nodes
+        )
+        return NoRoomError(
+            f"found no room for a worker ({wanted}) on the cluster{since}, whose nodes have in all: {nodes or 'none'}; "
+            "expected a node that has it and is free; ask for less (--num-cpus, --num-gpus), or wait for the others"
+        )
+
+    @property
+    def _tell(self) -> Watcher:
+        assert self._watcher is not None
+        return self._watcher
