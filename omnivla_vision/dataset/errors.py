@@ -47,6 +47,8 @@ class RecordingError(DatasetError):
 
 class MessageColumnError(DatasetError):
     """A topic's messages cannot become a column."""
+
+
 class ClusterError(DatasetError):
     """The Ray cluster cannot be joined, or Ray cannot be started."""
 

@@ -117,6 +117,8 @@ class RayRunner:
         """Give jobs to those that have none, and see what happened."""
         if self._loading_losses < LOADING_LOSSES:
             self._pool.grow(actors)
+        elif not self._pool.actors:
+            self._pool.grow(1)
         idle = [actor for actor in self._pool.actors if actor.loaded and actor.job is None]
         for actor in idle:
             if (job := self._schedule.take(actor.node)) is not None:
@@ -219,7 +221,7 @@ class RayRunner:
         working = any(actor.job is not None or (actor.node and not actor.loaded) for actor in actors)
         self._moved_s = time.monotonic() if working else self._moved_s
         impatient = time.monotonic() > self._moved_s + self._patience_s
-        if all(actor.node for actor in actors) or (impatient and any(actor.loaded for actor in actors)):
+        if (actors and all(actor.node for actor in actors)) or (impatient and any(actor.loaded for actor in actors)):
             for done in list(self._schedule.give_up({actor.node for actor in actors if actor.node})):
                 self._finish(done, "")
         elif impatient:

@@ -71,8 +71,9 @@ class Schedule:
             if tried and set(nodes) <= tried.keys():
                 self._waiting.remove(job)
                 problem = (
-                    f"found nothing at {job.recording.path} on {', '.join(sorted(tried))} ({next(iter(tried.values()))}); "
-                    "expected a recording that every node sees at the same path; put it into a folder that they share"
+                    f"found nothing at {job.recording.path} on {', '.join(sorted(tried))} "
+                    f"({next(iter(tried.values()))}); expected a recording that every node sees at the same path; "
+                    "put it into a folder that they share"
                 )
                 yield Done(job=job, problem=problem)
 
