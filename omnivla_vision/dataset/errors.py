@@ -67,3 +67,27 @@ class NodeRefusedError(DatasetError):
 
 class NotSharedError(DatasetError):
     """What a node wrote is not here."""
+
+
+class HindsightError(DatasetError):
+    """This is no rule to choose goals by."""
+
+
+class NoItemsError(DatasetError):
+    """There is nothing to train on."""
+
+
+class UnknownColumnError(DatasetError):
+    """The dataset has no such column, or none that a tensor can be made of."""
+
+
+class UnfitDatasetError(DatasetError):
+    """The dataset's tokens are not those that a policy takes."""
+
+
+class DatasetChangedError(DatasetError):
+    """The dataset is another one than the one that was opened."""
+
+
+class DatasetReadError(DatasetError):
+    """The dataset's storage refuses to be read."""
