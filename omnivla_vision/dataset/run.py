@@ -99,9 +99,9 @@ def missing_jobs(store: TokenStore, recordings: Sequence[Recording], say: Callab
             missing.append(recording)
         elif episode.size != recording.size:
             say(
-                f"{recording.path} has {recording.size} bytes, and {episode.size} when its rows were made: they stay as "
-                f"they are. If it has changed, delete them (Lance: dataset.delete(\"episode = '{episode.id}'\")) and "
-                "run the command again."
+                f"{recording.path} has {recording.size} bytes, and had {episode.size} when its rows were made: they stay "
+                f"as they are. If it has changed, delete them (Lance: dataset.delete(\"episode = '{episode.id}'\")) "
+                "and run the command again."
             )
     start = max((episode.index for episode in present.values()), default=-1) + 1
     return [Job(index, recording) for index, recording in enumerate(missing, start=start)]

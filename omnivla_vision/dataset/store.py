@@ -203,7 +203,7 @@ class TokenStore:
             Description.of(self.dataset.schema.metadata)
 
     def _remove_leftovers(self) -> None:
-        """Rows of runs that failed, or were killed, before they were committed; versions as long as Lance keeps them."""
+        """Rows of runs that failed or were killed before they were committed, and versions that Lance does not keep."""
         if self.dataset is not None:
             with self._writing():
                 if not self._is_remote:
