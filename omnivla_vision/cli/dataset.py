@@ -121,7 +121,7 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
     from omnivla_vision.dataset.message_columns import value_types
     from omnivla_vision.dataset.run import LocalRunner, add_missing
     from omnivla_vision.dataset.sampling import sampling_name
-    from omnivla_vision.dataset.worker import Request
+    from omnivla_vision.dataset.worker import Request, Worker
 
     request = Request(
         uri=store.uri,
@@ -135,7 +135,7 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
     )
     with Bars() as bars:
         return add_missing(
-            store, plan.recordings, plan.unreadable, lambda: LocalRunner(request, bars.say), bars, request.values
+            store, plan.recordings, plan.unreadable, lambda: LocalRunner(Worker(request)), bars, request.values
         )
 
 

@@ -14,7 +14,7 @@ from omnivla_vision.dataset.description import Description
 from omnivla_vision.dataset.errors import DatasetWriteError
 from omnivla_vision.dataset.recording import Episode, Recording
 from omnivla_vision.dataset.store import TokenStore
-from omnivla_vision.dataset.worker import Done, Job, Request, Worker
+from omnivla_vision.dataset.worker import Done, Job, Worker
 
 
 class Watcher(Protocol):
@@ -42,7 +42,14 @@ class Watcher(Protocol):
 
 
 class Runner(Protocol):
-    """Who does the work: this process, or a cluster."""
+    """Who does the work: this process, or a cluster.
+
+    Attributes:
+        warnings: what the user should know of weights and engine; complete after `describe`.
+    """
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
 
     def describe(self) -> Description:
         """Of the rows that will come; loads an encoder."""
@@ -56,10 +63,13 @@ class Runner(Protocol):
 class LocalRunner:
     """This process, one recording after the other."""
 
-    def __init__(self, request: Request, say: Callable[[str], None]) -> None:
-        self._worker = Worker(request)
-        for warning in self._worker.warnings:
-            say(warning)
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `Runner`."""
+        return self._worker.warnings
 
     def describe(self) -> Description:
         """See `Runner`."""
@@ -142,6 +152,8 @@ def add_missing(
         if jobs:
             working = runner()
             description = working.describe()
+            for warning in working.warnings:
+                watcher.say(warning)
             store.create_or_join(description, values, schema_of(description, values))
             watcher.plan(jobs)
             for done in working.run(jobs, watcher):

@@ -13,6 +13,7 @@ from omnivla_vision.dataset.errors import RecordingError
 from omnivla_vision.dataset.fragments import FragmentWriter
 from omnivla_vision.dataset.recording import Episode, Recording, SourceFrame
 from omnivla_vision.dataset.rows import Rows
+from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.errors import VisionError
 from omnivla_vision.loading import EncoderOptions, load_encoder
 from omnivla_vision.replay.prefetch import Prefetch
@@ -64,7 +65,11 @@ class Done:
 
 
 class Worker:
-    """Loads the encoder, and turns one recording after another into fragments of the dataset.
+    """Turns one recording after another into fragments of the dataset.
+
+    Args:
+        request: what is to be made.
+        encoder: of one camera, without a goal; None: what the request says is loaded.
 
     Attributes:
         description: of the rows that it makes.
@@ -74,11 +79,12 @@ class Worker:
         VisionError: the encoder cannot be had.
     """
 
-    def __init__(self, request: Request) -> None:
-        options = replace(request.encoder, takes_goal=False, history_frames=0, cameras=("current",))
-        loaded = load_encoder(options)
-        self.warnings = loaded.warnings
-        self._encoder = loaded.encoder
+    def __init__(self, request: Request, encoder: VisionEncoder | None = None) -> None:
+        self.warnings: tuple[str, ...] = ()
+        if encoder is None:
+            loaded = load_encoder(replace(request.encoder, takes_goal=False, history_frames=0, cameras=("current",)))
+            encoder, self.warnings = loaded.encoder, loaded.warnings
+        self._encoder = encoder
         self._encoder.warm_up()
         self.description: Description = replace(
             describe(
