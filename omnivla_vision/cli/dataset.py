@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from omnivla_vision.cli.dataset_workers import add_ray_options, opened_runner
 from omnivla_vision.cli.numbers import non_negative, positive
 from omnivla_vision.cli.options import (
     add_engine_options,
@@ -39,6 +40,7 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="the dataset: a folder, or s3://... and the like")
     _add_rows(parser.add_argument_group("what becomes rows"))
     _add_encoder(parser.add_argument_group("what encodes"))
+    add_ray_options(parser.add_argument_group("on a cluster"))
     parser.set_defaults(run=run)
 
 
@@ -119,9 +121,9 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
     from omnivla_vision.cli.dataset_progress import Bars
     from omnivla_vision.dataset.made_by import made_by
     from omnivla_vision.dataset.message_columns import value_types
-    from omnivla_vision.dataset.run import LocalRunner, add_missing
+    from omnivla_vision.dataset.run import add_missing
     from omnivla_vision.dataset.sampling import sampling_name
-    from omnivla_vision.dataset.worker import Request, Worker
+    from omnivla_vision.dataset.worker import Request
 
     request = Request(
         uri=store.uri,
@@ -133,10 +135,8 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
         values=value_types(plan.topics),
         made_by=made_by(),
     )
-    with Bars() as bars:
-        return add_missing(
-            store, plan.recordings, plan.unreadable, lambda: LocalRunner(Worker(request)), bars, request.values
-        )
+    with Bars() as bars, opened_runner(arguments, request) as runner:
+        return add_missing(store, plan.recordings, plan.unreadable, runner, bars, request.values)
 
 
 def _report(store: TokenStore, summary: Summary) -> int:

@@ -52,8 +52,10 @@ class Bars(Watcher):
         self._all = self._progress.add_task(self._title(), total=total)
 
     def began(self, job: Job) -> None:
-        """See `Watcher`."""
+        """See `Watcher`; once more, if a worker was lost."""
         name = job.recording.id.partition("@")[0]
+        if job.index in self._tasks:
+            self._progress.remove_task(self._tasks[job.index])
         self._tasks[job.index] = self._progress.add_task(f"  {name}", total=job.recording.expected)
 
     def frames(self, job: Job, done: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ class RayRunner:
 
     Args:
         request: what is to be made.
-        say: told what the user should know.
         address: see `Cluster`.
         actors: how many; those that find no room wait for it. 0: as many as fit, by CPUs, GPUs and memory.
         num_cpus: of each actor, which computes with as many threads, unless the request says how many.
@@ -46,7 +45,6 @@ class RayRunner:
     def __init__(
         self,
         request: Request,
-        say: Callable[[str], None],
         *,
         address: str = "",
         actors: int = 0,
@@ -58,13 +56,13 @@ class RayRunner:
         uri = request.uri if "://" in request.uri else str(Path(request.uri).absolute())
         encoder = replace(request.encoder, threads=request.encoder.threads or num_cpus)
         self._uri = uri
-        self._say = say
         self._address = address
         self._wanted = actors
         self._patience_s = patience_s
         self._pool = Pool(replace(request, uri=uri, encoder=encoder), {"num_cpus": num_cpus, "num_gpus": num_gpus})
         self._cluster: Cluster | None = None
         self._software = software()
+        self._warnings: list[str] = []
         self._description: tuple[Description, str] | None = None
         self._schedule = Schedule([])
         self._watcher: Watcher | None = None
@@ -78,6 +76,11 @@ class RayRunner:
         if self._cluster is not None:
             self._pool.close()
             self._cluster.close()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `Runner`."""
+        return tuple(self._warnings)
 
     def describe(self) -> Description:
         """See `Runner`; of the first actor.
@@ -161,8 +164,7 @@ class RayRunner:
         actor.loaded, self._loading_losses = True, 0
         if self._description is None:
             self._description = event.description, actor.node
-            for warning in event.warnings:
-                self._say(warning)
+            self._warnings += event.warnings
             if not self._wanted:
                 self._wanted = self._room(event.memory)
             return
@@ -172,6 +174,12 @@ class RayRunner:
                 f"found that node {actor.node} makes other rows than node {node} ({'; '.join(differences)}); expected "
                 "the same of all; put the weights where all nodes see the same files, and name --engine and --precision"
             )
+
+    def _say(self, sentence: str) -> None:
+        if self._watcher is None:
+            self._warnings.append(sentence)
+        else:
+            self._watcher.say(sentence)
 
     def _room(self, memory: int) -> int:
         """For how many actors, if each needs what the first one took; from now on they ask for it."""

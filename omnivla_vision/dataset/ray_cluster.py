@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Mapping
 
 from omnivla_vision.dataset.errors import ClusterError
@@ -44,6 +45,8 @@ class Cluster:
         main = threading.current_thread() is threading.main_thread()
         handler = signal.getsignal(signal.SIGTERM) if main else None
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        # Lance, of which is true what it says, but Ray forks only to start other programs.
+        warnings.filterwarnings("ignore", "lance is not fork-safe")
         try:
             if address:
                 self._ray.init(address=address, **quiet)

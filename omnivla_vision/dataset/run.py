@@ -25,7 +25,7 @@ class Watcher(Protocol):
         ...
 
     def began(self, job: Job) -> None:
-        """A recording is being encoded."""
+        """A recording is being encoded; said once more if its worker was lost."""
         ...
 
     def frames(self, job: Job, done: int) -> None:

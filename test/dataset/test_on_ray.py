@@ -17,7 +17,7 @@ from omnivla_vision.dataset.on_ray import RayRunner
 from omnivla_vision.dataset.recording import Recording
 from omnivla_vision.dataset.run import LocalRunner, Summary, add_missing
 from omnivla_vision.dataset.store import TokenStore
-from omnivla_vision.dataset.worker import Done, Job, Request
+from omnivla_vision.dataset.worker import Done, Job, Request, Worker
 from omnivla_vision.loading import EncoderOptions
 from test.dataset.conftest import write_drive
 from test.dataset.killing import Killing
@@ -94,7 +94,7 @@ def make(
     told = told or Told()
     with (
         TokenStore(request.uri).held() as store,
-        RayRunner(request, told.say, address=bench.nodes.address, **options) as runner,
+        RayRunner(request, address=bench.nodes.address, **options) as runner,
     ):
         return add_missing(store, recordings, {}, lambda: runner, told, {})
 
@@ -110,7 +110,7 @@ def local(bench: Bench) -> Any:
     """What one process makes of the bags."""
     wanted = request(bench.folder / "local.lance")
     with TokenStore(wanted.uri).held() as store:
-        add_missing(store, bench.recordings(), {}, lambda: LocalRunner(wanted, print), Told(), {})
+        add_missing(store, bench.recordings(), {}, lambda: LocalRunner(Worker(wanted)), Told(), {})
     return rows(bench.folder / "local.lance")
 
 
