@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from omnivla_vision.images.files import read_rgb
 from omnivla_vision.resources import resource_path
+from test.replay.browser import CHROMIUM, DRIVER, Browser, browser
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,6 +46,15 @@ def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Engines that tests build do not belong into the user's cache; child processes inherit this."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for pages that are written."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,18 +24,10 @@ from omnivla_vision.replay.result import Replay
 from omnivla_vision.replay.selection import select
 from test.encoders import random_encoder
 from test.replay import bags
-from test.replay.browser import CHROMIUM, DRIVER, Browser, browser
+from test.replay.browser import Browser, browser
 from test.replay.conftest import TINY
 
 Play = Callable[..., Replay]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 def test_the_page_shows_what_was_measured(tmp_path: Path, replay: Play, chromium: Browser) -> None:

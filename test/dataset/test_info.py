@@ -1,0 +1,223 @@
+"""`omnivla-vision dataset info`: what a dataset says of itself is what was put into it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("lance")
+
+import lance
+import pyarrow as pa
+
+from test.dataset.conftest import write_drive
+from test.dataset.messages import odometry, twist
+from test.dataset.random_walks import DESCRIPTION, random_walks
+from test.replay import bags
+
+# Frames at 10 Hz of which five are missing; the only odometry is from 0.55 s.
+AT_S = [i / 10 for i in range(20) if not 8 <= i < 13]
+
+
+def write_gappy(path: Path) -> Path:
+    frames = [bags.raw(bags.picture(i), at_s) for i, at_s in enumerate(AT_S)]
+    unusable = bags.raw(bags.picture(0), 1.95)
+    cut = replace(unusable, data=unusable.data[:200])
+    return bags.write(path, [*frames, odometry(1.0, 0.55), twist(0.5, -0.001), cut])
+
+
+def look(path: Path) -> Any:
+    from omnivla_vision.dataset.info import info_of
+    from omnivla_vision.dataset.store import open_dataset
+
+    return info_of(open_dataset(str(path)))
+
+
+@pytest.fixture
+def made(tmp_path: Path, dataset: Callable[..., int]) -> Path:
+    """A dataset of a bag with a gap, of another, and of a file that is no bag."""
+    pytest.importorskip("torch")
+    folder = tmp_path / "bags"
+    folder.mkdir()
+    write_gappy(folder / "a_gap")
+    write_drive(folder / "b_plain", 5, start_s=500.0)
+    (folder / "c_broken.mcap").write_bytes(b"\x89MCAP0\r\nnothing")
+    assert dataset(folder) == 1
+    return tmp_path / "tokens.lance"
+
+
+def test_what_was_put_in_is_told(made: Path) -> None:
+    info = look(made)
+    first, second = info.episodes
+    assert (info.rows, info.rejected) == (20, 1)
+    assert [camera.rows for camera in first.cameras] == [15]
+    assert first.duration_s == pytest.approx(1.9)
+    assert second.duration_s == pytest.approx(0.4)
+    assert info.duration_s == pytest.approx(2.3)
+    assert [camera.rate_hz for episode in info.episodes for camera in episode.cameras] == pytest.approx([10, 10])
+    (gap,) = first.gaps
+    assert (gap.at_s, gap.length_s) == pytest.approx((0.7, 0.6))
+    assert second.gaps == ()
+    (reason,) = info.broken.values()
+    assert "MCAP" in reason or "mcap" in reason
+
+
+def test_topics_with_their_ages(made: Path) -> None:
+    command, odom = sorted(look(made).topics, key=lambda topic: topic.name)
+    assert (odom.name, odom.kind) == ("/odom", "nav_msgs/msg/Odometry")
+    ages = [at_s - 0.55 for at_s in AT_S if at_s > 0.55]
+    assert odom.share == pytest.approx(len(ages) / 20)
+    assert odom.age_median_s == pytest.approx(ages[len(ages) // 2], abs=1e-4)
+    assert odom.age_max_s == pytest.approx(max(ages), abs=1e-4)
+    assert command.share == pytest.approx(15 / 20)
+
+
+def test_bytes_are_those_on_the_disk(made: Path) -> None:
+    info = look(made)
+    assert info.bytes == sum(file.stat().st_size for file in (made / "data").iterdir())
+    assert sum(episode.bytes for episode in info.episodes) == pytest.approx(info.bytes, abs=2)
+
+
+def test_fragments_that_hold_several_episodes(tmp_path: Path) -> None:
+    path = random_walks(tmp_path / "d.lance", [30, 10, 20])
+    lance.dataset(str(path)).optimize.compact_files()
+    assert len(lance.dataset(str(path)).get_fragments()) == 1
+    info = look(path)
+    assert [episode.episode.rows for episode in info.episodes] == [30, 10, 20]
+    assert [episode.duration_s for episode in info.episodes] == pytest.approx([2.9, 0.9, 1.9])
+    shares = [episode.bytes / info.bytes for episode in info.episodes]
+    assert shares == pytest.approx([1 / 2, 1 / 6, 1 / 3], abs=1e-4)
+
+
+def test_batches_end_anywhere_in_an_episode(tmp_path: Path) -> None:
+    frames = [8192, 1, 8191, 9000, 1]
+    info = look(random_walks(tmp_path / "d.lance", frames))
+    assert [sum(camera.rows for camera in episode.cameras) for episode in info.episodes] == frames
+
+
+def test_two_cameras_of_an_episode(tmp_path: Path, dataset: Callable[..., int]) -> None:
+    pytest.importorskip("torch")
+    front = [bags.raw(bags.picture(i), i / 10, topic="/front") for i in range(6)]
+    rear = [bags.raw(bags.picture(i), i / 5, topic="/rear") for i in range(4)]
+    bags.write(tmp_path / "bag", [*front, *rear])
+    assert dataset(tmp_path / "bag", "--image-topic", "/front", "/rear") == 0
+    (episode,) = look(tmp_path / "tokens.lance").episodes
+    assert [(camera.name, camera.rows) for camera in episode.cameras] == [("/front", 6), ("/rear", 4)]
+    assert [camera.rate_hz for camera in episode.cameras] == pytest.approx([10, 5])
+    assert episode.duration_s == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "recorded", "clock", "length"),
+    [
+        ([1e9, 2e9, 3e9], [5e9, 6e9, 7e9], "stamps", 2.0),
+        ([0, 0, 0], [5e9, 7e9, 9e9], "recorder", 4.0),
+        ([0, 0, 0], [0, 0, 0], "", None),
+        ([4e9, 5e9, 2e9], [0, 0, 0], "stamps", 1.0),
+    ],
+)
+def test_times_are_on_one_clock(
+    tmp_path: Path, stamps: list[float], recorded: list[float], clock: str, length: float | None
+) -> None:
+    columns = {"stamp_ns": list(map(int, stamps)), "recorded_ns": list(map(int, recorded))}
+    info = look(random_walks(tmp_path / "d.lance", [3], columns=columns))
+    (camera,) = info.episodes[0].cameras
+    assert (camera.clock, camera.duration_s) == (clock, length)
+    assert camera.jumps_back == (1 if stamps[0] > stamps[-1] else 0)
+    assert info.duration_s == length
+
+
+def test_columns_without_ages_and_with_strange_names(tmp_path: Path) -> None:
+    kinds = {"observation-state": pa.list_(pa.float32(), 2), "Öl: a name": pa.float64()}
+    columns = {"observation-state": [[1, 2], None, [3, 4], [5, 6]], "Öl: a name": [None] * 4}
+    info = look(random_walks(tmp_path / "d.lance", [4], kinds=kinds, columns=columns))
+    assert [(topic.share, topic.age_median_s) for topic in info.topics] == [(0.75, None), (0, None)]
+
+
+def test_tokens_are_not_read(tmp_path: Path) -> None:
+    from omnivla_vision.dataset.info import info_of
+
+    path = random_walks(tmp_path / "d.lance", [400, 400])
+    opened = lance.dataset(str(path))
+    info = info_of(opened)
+    assert opened.io_stats_snapshot().read_bytes < info.bytes / 10
+
+
+def test_a_dataset_without_rows(tmp_path: Path) -> None:
+    info = look(random_walks(tmp_path / "d.lance", []))
+    assert (info.rows, info.duration_s, info.bytes, info.episodes) == (0, None, 0, ())
+
+
+def run(*arguments: object) -> int:
+    from omnivla_vision.cli import main
+
+    return main(["dataset", "info", *map(str, arguments)])
+
+
+def test_json_has_everything(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(made, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == 20
+    assert told["description"]["weights"] == "random"
+    assert [episode["frames"] for episode in told["episodes"]] == [{bags.CAMERA: 15}, {bags.CAMERA: 5}]
+    assert told["episodes"][0]["cameras"][0]["gaps"][0]["length_s"] == pytest.approx(0.6)
+    assert [topic["kind"] for topic in told["topics"]] == ["geometry_msgs/msg/Twist", "nav_msgs/msg/Odometry"]
+
+
+@pytest.mark.parametrize("width", [80, 120, None])
+def test_tables_fit(
+    made: Path, width: int | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if width:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert run(made) == 0
+    told = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, told.splitlines())) <= (width or 160)
+    assert "RANDOM WEIGHTS" in told
+    for text in (
+        "2 episodes",
+        "20 frames",
+        "1 recording could not be used",
+        "nav_msgs",
+        "1, to 0.6 s",
+        "cannot be read",
+    ):
+        assert text in " ".join(told.split()), text
+
+
+def test_many_episodes_are_not_all_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = random_walks(tmp_path / "d.lance", [2] * 23, names=[f"[bold]{i}" for i in range(23)])
+    assert run(path) == 0
+    told = capsys.readouterr().out
+    assert "[bold]19" in told, "brackets are no markup"
+    assert "[bold]20" not in told
+    assert "3 more episodes" in told
+    assert "RANDOM" not in told
+
+
+@pytest.mark.parametrize("what", ["nothing", "folder", "other"])
+def test_what_is_no_dataset_is_refused(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "place"
+    if what == "folder":
+        place.mkdir()
+    if what == "other":
+        lance.write_dataset(pa.table({"a": [1]}), str(place))
+    assert run(place) == 1
+    told = capsys.readouterr()
+    assert "expected" in told.err
+    assert told.out == ""
+    assert not place.is_dir() or what != "nothing"
+
+
+def test_a_later_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = random_walks(tmp_path / "d.lance", [1], description=DESCRIPTION)
+    lance.dataset(str(path)).update_schema_metadata({"omnivla_vision.format": "99"})
+    assert run(path) == 1
+    assert "format 99" in capsys.readouterr().err
