@@ -65,8 +65,28 @@ class Hindsight:
             end[start:stop] = start + np.searchsorted(run, run + farthest, side="right")
         return np.maximum(first, positions), np.maximum(end, positions)
 
-    def choose(self, generator: np.random.Generator, first: int, end: int) -> int:
-        """One position in [first, end), or `NONE`."""
-        if generator.random() < self.none_share:
-            return NONE
-        return int(generator.integers(first, end))
+    def choose(self, draws: NDArray[np.float64], first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of each item one position in [first, end), or `NONE`.
+
+        Args:
+            draws: float64 [items, 2], uniform in [0, 1).
+            first: int64 [items].
+            end: int64 [items].
+        """
+        return np.where(draws[:, 0] < self.none_share, NONE, first + (draws[:, 1] * (end - first)).astype(np.int64))
+
+
+def draws_of(seed: int, epoch: int, items: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Two uniform numbers for each item, whatever others are asked for: float64 [items, 2].
+
+    They lie in one sequence, at the item's place: a generator for each would take a tenth of the time of reading it.
+    """
+    bits = np.random.PCG64((seed, epoch))
+    start = bits.state
+    generator = np.random.Generator(bits)
+    draws = np.empty((len(items), 2))
+    for row, item in zip(draws, items.tolist(), strict=True):
+        bits.state = start
+        bits.advance(2 * item)
+        generator.random(out=row)
+    return draws

@@ -27,7 +27,10 @@ def tokens_of(column: pa.ChunkedArray, output: StoredOutput, dtype: str) -> Tens
     Returns:
         [rows, tokens, width] of that dtype.
     """
-    bits = _whole(column).flatten().view(pa.int16())
+    lists = _whole(column)
+    size = output.elements
+    # As `flatten` does, which looks for nulls first.
+    bits = lists.values.slice(lists.offset * size, len(lists) * size).view(pa.int16())
     numbers: Tensor = from_dlpack(bits).view(getattr(torch, dtype))
     return numbers.view(len(column), output.tokens, output.width)
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from omnivla_vision.dataset.columns import EPISODE_INDEX, FRAME_INDEX, STAMP_NS
 from omnivla_vision.dataset.errors import NoItemsError, UnfitDatasetError
-from omnivla_vision.dataset.hindsight import NONE, Hindsight
+from omnivla_vision.dataset.hindsight import NONE, Hindsight, draws_of
 from omnivla_vision.dataset.snapshot import Snapshot
 from omnivla_vision.dataset.tensors import tokens_of
 from omnivla_vision.dataset.window import Window, spread
@@ -148,16 +148,8 @@ class TokenDataset(Dataset):
     def _goals(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions, or `NONE`."""
         assert self._goal is not None
-        epoch = int(self._epoch)
-        return np.array(
-            [
-                self._goal.choose(
-                    np.random.default_rng((self._seed, epoch, item)), int(self._first[item]), int(self._end[item])
-                )
-                for item in chosen
-            ],
-            np.int64,
-        )
+        draws = draws_of(self._seed, int(self._epoch), chosen)
+        return self._goal.choose(draws, self._first[chosen], self._end[chosen])
 
     def _add_tokens(
         self, items: list[dict[str, Any]], positions: NDArray[np.int64], goals: NDArray[np.int64] | None

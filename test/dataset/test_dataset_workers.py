@@ -108,6 +108,19 @@ def test_another_dataset_at_the_same_place_is_refused(uri: Path) -> None:
         copy[0]
 
 
+def test_rows_that_were_deleted_are_not_seen_and_end_other_processes(uri: Path) -> None:
+    data = opened(uri)
+    before = batches(data)
+    lance.dataset(str(uri)).delete("episode_index = 0")
+    assert equal(batches(data), before)  # which holds on to what it opened
+    later = opened(uri)
+    assert len(later) == 19
+    assert torch.equal(later[3]["tokens"], data[19 + 3]["tokens"])
+    copy = pickle.loads(pickle.dumps(data))  # noqa: S301
+    with pytest.raises((DatasetChangedError, DatasetReadError)):
+        copy[0]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_dataset_that_is_gone_is_told(uri: Path, workers: int) -> None:
     data = opened(uri)

@@ -11,7 +11,7 @@ pytest.importorskip("lance")
 
 from omnivla_vision.dataset.errors import HindsightError
 from omnivla_vision.dataset.frame_index import FrameIndex
-from omnivla_vision.dataset.hindsight import NONE, Hindsight
+from omnivla_vision.dataset.hindsight import NONE, Hindsight, draws_of
 
 
 def index(*tracks: list[float]) -> FrameIndex:
@@ -62,9 +62,19 @@ def test_seconds_from_zero_never_look_back() -> None:
 
 def test_every_choice_is_as_likely_and_none_has_its_share() -> None:
     rule = Hindsight(frames=(1, 4), none_share=0.2)
-    counts = Counter(rule.choose(np.random.default_rng((0, number)), 10, 14) for number in range(5000))
+    items = np.arange(5000)
+    goals = rule.choose(draws_of(0, 0, items), np.full(5000, 10), np.full(5000, 14))
+    counts = Counter(goals.tolist())
     assert set(counts) == {NONE, 10, 11, 12, 13}
     assert all(abs(count - 1000) < 5 * np.sqrt(800) for count in counts.values())  # five standard deviations
+
+
+def test_draws_are_an_items_own() -> None:
+    every = draws_of(3, 1, np.arange(100))
+    assert len(np.unique(every)) == 200
+    assert np.array_equal(draws_of(3, 1, np.array([70, 2, 70])), every[[70, 2, 70]])
+    assert not np.isin(draws_of(3, 2, np.arange(100)), every).any()
+    assert not np.isin(draws_of(4, 1, np.arange(100)), every).any()
 
 
 @pytest.mark.parametrize(
