@@ -35,7 +35,16 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "when a recording could not be used; the others are in the dataset.",
     )
     parser.add_argument(
-        "bags", type=path, nargs="+", metavar="BAG", help="bag folder, .mcap or .db3 file, or a folder of such"
+        "bags", type=path, nargs="*", metavar="BAG", help="bag folder, .mcap or .db3 file, or a folder of such"
+    )
+    parser.add_argument(
+        "--from-frames",
+        type=path,
+        nargs="+",
+        default=(),
+        metavar="DIR",
+        help="instead of bags: folders of pictures 0.jpg, 1.jpg, ... (GNM's layout) or LeRobot datasets (v3), and "
+        "folders of such",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the dataset: a folder, or s3://... and the like")
     _add_rows(parser.add_argument_group("what becomes rows"))
@@ -53,6 +62,9 @@ def _add_rows(group: Any) -> None:
         nargs="*",
         metavar="TOPIC",
         help="other topics to make columns of (all of type Odometry, Twist, TwistStamped, PoseStamped and NavSatFix)",
+    )
+    group.add_argument(
+        "--frame-rate", type=positive, metavar="HZ", help="of folders of pictures, which say no times (none known)"
     )
     rate = group.add_mutually_exclusive_group()
     rate.add_argument("--every", type=positive, metavar="SECONDS", help="between rows, by stamps (every frame)")
@@ -78,9 +90,16 @@ def _add_encoder(group: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Find, encode, commit."""
     # Here and not above, as in every command: --help should not wait for what is imported.
+    from omnivla_vision.dataset.errors import NoRecordingError
     from omnivla_vision.dataset.store import TokenStore
     from omnivla_vision.dataset.support import import_lance
 
+    if bool(arguments.bags) == bool(arguments.from_frames):
+        raise NoRecordingError(
+            "found bags and --from-frames; expected one of them; make two datasets, or run the command twice"
+            if arguments.bags
+            else "found no recordings; expected bags, or --from-frames with folders of pictures or LeRobot datasets"
+        )
     import_lance()
     with TokenStore(_place(arguments.out)).held() as store:
         plan = _plan(arguments, store)
@@ -103,24 +122,31 @@ def _every_ns(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace, store: TokenStore) -> Plan:
     from omnivla_vision.dataset.bag_recording import BagOptions
+    from omnivla_vision.dataset.frame_options import FrameOptions
     from omnivla_vision.dataset.plan import plan_bags
+    from omnivla_vision.dataset.plan_frames import plan_frames
 
-    options = BagOptions(
-        image_topics=tuple(arguments.image_topic),
-        every_ns=_every_ns(arguments),
-        start_s=arguments.start,
-        duration_s=arguments.duration,
-        images=arguments.images,
-        max_pixels=arguments.max_image_pixels,
-    )
-    present = None if store.description is None else store.description.topics
-    return plan_bags([bag.resolve() for bag in arguments.bags], options, asked=arguments.topics, present=present)
+    cameras = tuple(arguments.image_topic)
+    common: dict[str, Any] = {
+        "every_ns": _every_ns(arguments),
+        "start_s": arguments.start,
+        "duration_s": arguments.duration,
+        "images": arguments.images,
+        "max_pixels": arguments.max_image_pixels,
+    }
+    topics = None if store.description is None else store.description.topics
+    if arguments.from_frames:
+        types = None if topics is None else {name: store.dataset.schema.field(name).type for name in topics}
+        options = FrameOptions(cameras=cameras, frame_rate=arguments.frame_rate, **common)
+        folders = [folder.resolve() for folder in arguments.from_frames]
+        return plan_frames(folders, options, asked=arguments.topics, present=types)
+    bags = [bag.resolve() for bag in arguments.bags]
+    return plan_bags(bags, BagOptions(image_topics=cameras, **common), asked=arguments.topics, present=topics)
 
 
 def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summary:
     from omnivla_vision.cli.dataset_progress import Bars
     from omnivla_vision.dataset.made_by import made_by
-    from omnivla_vision.dataset.message_columns import value_types
     from omnivla_vision.dataset.run import add_missing
     from omnivla_vision.dataset.sampling import sampling_name
     from omnivla_vision.dataset.worker import Request
@@ -132,7 +158,7 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
         images=arguments.images,
         sampling=sampling_name(_every_ns(arguments), arguments.start, arguments.duration),
         topics=plan.topics,
-        values=value_types(plan.topics),
+        values=plan.values,
         made_by=made_by(),
     )
     with Bars() as bars, opened_runner(arguments, request) as runner:

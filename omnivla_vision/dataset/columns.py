@@ -13,6 +13,9 @@ STAMP_NS, RECORDED_NS = "stamp_ns", "recorded_ns"
 IMAGE = "image"
 # JSON of an `Episode`, in the last row of each; null in all others.
 EPISODE_RECORD = "episode_record"
+RESERVED = (EPISODE, EPISODE_INDEX, CAMERA, FRAME_INDEX, STAMP_NS, RECORDED_NS, IMAGE, EPISODE_RECORD)
+# The outputs' columns begin so.
+TOKENS = "tokens"
 
 
 def schema_of(description: Description, values: Mapping[str, pa.DataType]) -> pa.Schema:

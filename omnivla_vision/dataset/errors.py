@@ -91,3 +91,11 @@ class DatasetChangedError(DatasetError):
 
 class DatasetReadError(DatasetError):
     """The dataset's storage refuses to be read."""
+
+
+class LeRobotError(RecordingError):
+    """A LeRobot dataset, or a file of it, cannot be used."""
+
+
+class FrameRateMissingError(DatasetError):
+    """Options ask for times, and nobody said when the frames were taken."""

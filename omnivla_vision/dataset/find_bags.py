@@ -38,7 +38,7 @@ def _below(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    inside = sorted(path.iterdir(), key=_natural)
+    inside = sorted(path.iterdir(), key=natural)
     files = [item for item in inside if item.is_file() and STORAGES.keys() & set(item.suffixes[-2:])]
     name = path.resolve().name
     if (path / METADATA).exists() or (files and all(re.match(rf"{re.escape(name)}_\d+\.", f.name) for f in files)):
@@ -51,5 +51,6 @@ def _below(path: Path) -> Iterator[Path]:
             yield from _below(item)
 
 
-def _natural(path: Path) -> list[str | int]:
+def natural(path: Path) -> list[str | int]:
+    """For sorting by name, `2` before `10`."""
     return [int(part) if part.isdigit() else part for part in _DIGITS.split(path.name)]

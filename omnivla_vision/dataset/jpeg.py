@@ -27,10 +27,13 @@ def jpeg_of(record: Record, rgb: NDArray[np.uint8]) -> bytes:
     """
     if record.msgtype == COMPRESSED_IMAGE:
         message: Any = message_types().deserialize_cdr(record.data, record.msgtype)
-        content = bytes(message.data)
-        if content.startswith(_START):
-            return content
+        return kept_jpeg(bytes(message.data), rgb)
     return encode_jpeg(rgb)
+
+
+def kept_jpeg(content: bytes, rgb: NDArray[np.uint8]) -> bytes:
+    """A file's bytes, if it is a JPEG, or else the picture in it as one."""
+    return content if content.startswith(_START) else encode_jpeg(rgb)
 
 
 def encode_jpeg(rgb: NDArray[np.uint8]) -> bytes:

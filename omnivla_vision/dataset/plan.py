@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from omnivla_vision.dataset.bag_recording import BagOptions, BagRecording, open_recording
 from omnivla_vision.dataset.errors import NoRecordingError
 from omnivla_vision.dataset.find_bags import find_bags
-from omnivla_vision.dataset.message_columns import DEFAULT_TYPES
+from omnivla_vision.dataset.message_columns import DEFAULT_TYPES, value_types
 from omnivla_vision.dataset.recording import Recording
 from omnivla_vision.replay.bag import BagError
 
@@ -22,12 +24,14 @@ class Plan:
         recordings: in the order of their episodes; each once.
         unreadable: path -> reason, of recordings that cannot even be opened.
         topics: see `Description`.
+        values: types of those columns.
         notes: sentences that the user should read.
     """
 
     recordings: tuple[Recording, ...]
     unreadable: Mapping[str, str]
     topics: Mapping[str, str]
+    values: Mapping[str, pa.DataType]
     notes: tuple[str, ...] = field(default=())
 
 
@@ -71,6 +75,7 @@ def plan_bags(
         ),
         unreadable=unreadable,
         topics=columns,
+        values=value_types(columns),
         notes=tuple(notes),
     )
 

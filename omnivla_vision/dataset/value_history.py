@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from omnivla_vision.images.stamps import NS_PER_S
+from omnivla_vision.replay.camera_clock import RESTART_NS
 
-# Stamps that go back by more begin anew (a simulation was restarted, a bag played in a loop); less is disorder among
-# several publishers.
-BACK_NS = NS_PER_S
 # Of the recorder's time: a value with a later stamp than the frame's waits so long for later frames.
 WAIT_NS = 3 * NS_PER_S
 # The latest values are kept undecoded, for one of them may turn out to be broken.
@@ -84,7 +82,7 @@ class ValueHistory:
 
     def begin(self, frame: Moment) -> None:
         """Turn to the next frame."""
-        if frame.stamp_ns and frame.stamp_ns < self._frame.stamp_ns - BACK_NS:
+        if frame.stamp_ns and frame.stamp_ns < self._frame.stamp_ns - RESTART_NS:
             self._set_back = self._frame, frame
             for run in self._runs:
                 run.keep(lambda value: _belongs(value.at, self._frame, frame))
@@ -98,7 +96,9 @@ class ValueHistory:
         at, frame, back = value.at, self._frame, self._set_back
         if back is not None and at.recorded_ns < back[1].recorded_ns and not _belongs(at, *back):
             return
-        if not self._runs or (at.stamp_ns and frame.stamp_ns and at.stamp_ns < self._runs[-1].last.stamp_ns - BACK_NS):
+        if not self._runs or (
+            at.stamp_ns and frame.stamp_ns and at.stamp_ns < self._runs[-1].last.stamp_ns - RESTART_NS
+        ):
             self._runs.append(_Run(at))
         run = self._runs[-1]
         if at.stamp_ns or not run.last.stamp_ns:

@@ -9,8 +9,7 @@ from pathlib import Path
 from omnivla_vision.goal_sequence.errors import BadGoalImageError, GoalNumberingError, NoGoalSequenceError
 from omnivla_vision.goal_sequence.source import Image, Picture
 from omnivla_vision.images.files import ImageFileError, read_rgb
-
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+from omnivla_vision.images.numbered import ImageNumberingError, numbered_images
 
 
 class FolderSource:
@@ -80,23 +79,13 @@ def numbered_files(folder: Path) -> tuple[Path, ...]:
         GoalNumberingError: an image's name is no number, or two have the same.
     """
     try:
-        images = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and path.name[0] != "."]
+        by_number = numbered_images(folder)
     except OSError as error:
         raise NoGoalSequenceError(
             f"found {folder}: {error.strerror}; expected a folder of images 0.png, 1.png, ..., or a bag"
         ) from error
-    by_number: dict[int, Path] = {}
-    for path in sorted(images):
-        if not (path.stem.isascii() and path.stem.isdigit()):
-            raise GoalNumberingError(
-                f"found {path.name} in {folder}; expected images 0.png, 1.png, ... whose names say their order; rename "
-                "it, or take it out"
-            )
-        other = by_number.setdefault(int(path.stem), path)
-        if other is not path:
-            raise GoalNumberingError(
-                f"found {other.name} and {path.name} in {folder}; expected one image of each number; take one out"
-            )
+    except ImageNumberingError as error:
+        raise GoalNumberingError(str(error)) from error
     if not by_number:
         raise NoGoalSequenceError(f"found no image in {folder}; expected 0.png, 1.png, ... (or .jpg, .webp)")
-    return tuple(by_number[number] for number in sorted(by_number))
+    return tuple(by_number.values())
