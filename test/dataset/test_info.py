@@ -16,6 +16,8 @@ pytest.importorskip("lance")
 import lance
 import pyarrow as pa
 
+from omnivla_vision.dataset.info import info_of
+from omnivla_vision.dataset.store import open_dataset
 from test.dataset.conftest import write_drive
 from test.dataset.messages import odometry, twist
 from test.dataset.random_walks import DESCRIPTION, random_walks
@@ -33,9 +35,6 @@ def write_gappy(path: Path) -> Path:
 
 
 def look(path: Path) -> Any:
-    from omnivla_vision.dataset.info import info_of
-    from omnivla_vision.dataset.store import open_dataset
-
     return info_of(open_dataset(str(path)))
 
 
@@ -141,8 +140,6 @@ def test_columns_without_ages_and_with_strange_names(tmp_path: Path) -> None:
 
 
 def test_tokens_are_not_read(tmp_path: Path) -> None:
-    from omnivla_vision.dataset.info import info_of
-
     path = random_walks(tmp_path / "d.lance", [400, 400])
     opened = lance.dataset(str(path))
     info = info_of(opened)

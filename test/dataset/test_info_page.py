@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,16 @@ import pytest
 
 pytest.importorskip("lance")
 
+import cv2
 import lance
 import numpy as np
 import pyarrow as pa
 
+from omnivla_vision.dataset.description import Description
+from omnivla_vision.dataset.info import info_of
+from omnivla_vision.dataset.page import SAMPLES, dataset_page
+from omnivla_vision.dataset.scan import episode_rows
+from omnivla_vision.dataset.views import camera_view
 from omnivla_vision.network.grid import Grid
 from test.dataset.messages import odometry
 from test.dataset.random_walks import CLASS_TOKEN, DESCRIPTION, OUTPUT, random_walks
@@ -63,22 +70,20 @@ def test_a_drive_with_pictures(tmp_path: Path, dataset: Callable[..., int], chro
 def test_frames_and_their_tokens_are_above_one_another(tmp_path: Path, dataset: Callable[..., int]) -> None:
     """A strip's pictures are those of its frames, and its similarity is that of its tokens."""
     pytest.importorskip("torch")
-    from omnivla_vision.dataset.description import Description
-    from omnivla_vision.dataset.scan import episode_rows
-    from omnivla_vision.dataset.store import open_dataset
-    from omnivla_vision.dataset.views import camera_view
-    from omnivla_vision.replay.report.pictures import jpeg
-
-    bags.write(tmp_path / "bag", [bags.compressed(bags.picture(i % 4), i / 10) for i in range(12)])
-    assert dataset(tmp_path / "bag", "--images") == 0
-    opened = open_dataset(str(tmp_path / "tokens.lance"))
-    (rows,) = episode_rows(opened, ())
+    bags.write(tmp_path / "before", [bags.compressed(bags.picture(9), i / 10) for i in range(5)])
+    bags.write(tmp_path / "bag", [bags.compressed(bags.picture(i % 4), 99 + i / 10) for i in range(12)])
+    assert dataset(tmp_path / "before", tmp_path / "bag", "--images") == 0
+    opened = lance.dataset(str(tmp_path / "tokens.lance"))
+    _, rows = episode_rows(opened, ())
     view = camera_view(opened, Description.of(opened.schema.metadata), rows.cameras[0], 120)
     assert [shot.frame for shot in view.shots] == [0, 2, 3, 5, 6, 8, 9, 11]
     shown = {shot.picture for shot in view.shots}
     assert len(shown) == 4
     assert len({(shot.picture, shot.components) for shot in view.shots}) == 4, "alike where the frames are"
-    assert len(view.shots[0].picture) == pytest.approx(len(jpeg(bags.picture(0))), rel=0.1)
+    data = base64.b64decode(view.shots[0].picture.partition(",")[2])
+    drawn = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    wanted = cv2.resize(bags.picture(0), drawn.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(drawn.astype(int) - wanted).mean() < 5
     for values in view.similarity.values():
         assert values[3::4] == pytest.approx(1), "the last frame is one of these"
         assert (values[0::4] < 0.99).all()
@@ -113,6 +118,17 @@ def test_every_kind_of_tokens(tmp_path: Path, description: Any, pictures: int, c
         assert np.mean(line[-10:]) > np.mean(line[:10]) + 0.1, "a random walk comes nearer to its end"
 
 
+def test_bfloat16_is_what_was_stored(tmp_path: Path) -> None:
+    found = []
+    for dtype in ("float16", "bfloat16"):
+        path = random_walks(tmp_path / dtype, [40], description=replace(DESCRIPTION, dtype=dtype))
+        opened = lance.dataset(str(path))
+        (rows,) = episode_rows(opened, ())
+        view = camera_view(opened, Description.of(opened.schema.metadata), rows.cameras[0], 40)
+        found.append(np.concatenate(list(view.similarity.values())))
+    assert found[0] == pytest.approx(found[1], abs=0.01)
+
+
 def test_of_many_episodes_the_first_are_drawn(tmp_path: Path, chromium: Browser) -> None:
     chromium.open(page_of(random_walks(tmp_path / "d.lance", [1, 2, *[5] * 21])))
     assert chromium.console() == []
@@ -122,9 +138,6 @@ def test_of_many_episodes_the_first_are_drawn(tmp_path: Path, chromium: Browser)
 
 
 def test_of_a_long_episode_few_tokens_are_read(tmp_path: Path) -> None:
-    from omnivla_vision.dataset.info import info_of
-    from omnivla_vision.dataset.page import SAMPLES, dataset_page
-
     opened = lance.dataset(str(random_walks(tmp_path / "d.lance", [3000])))
     info = info_of(opened)
     opened.io_stats_incremental()
