@@ -73,6 +73,13 @@ def test_only_the_shell_imports_ros(module: Path) -> None:
     assert not found or module.parts[0] == "ros"
 
 
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_only_datasets_import_their_libraries(module: Path) -> None:
+    """The extras `dataset` and `ray` are no robot's business; no room that a node needs imports that one."""
+    found = {name for name in imports(module) if name.split(".")[0] in ("lance", "pyarrow", "ray")}
+    assert not found or module.parts[0] == "dataset"
+
+
 @pytest.mark.parametrize("name", ROOMS)
 def test_a_room_imports_what_the_table_says(name: str) -> None:
     found = {

@@ -168,8 +168,10 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
 def _report(store: TokenStore, summary: Summary) -> int:
     for place, reason in summary.broken.items():
         print(f"not used: {place}: {reason}", file=sys.stderr)
-    rows = sum(episode.rows for episode in summary.added)
+    from omnivla_vision.cli.dataset_progress import counted
+
+    rows = counted(sum(episode.rows for episode in summary.added), "row")
     before = f", {summary.present} were in it" if summary.present else ""
     broken = f", {len(summary.broken)} could not be used" if summary.broken else ""
-    print(f"{store.uri}: {len(summary.added)} recordings added ({rows} rows){before}{broken}")
+    print(f"{store.uri}: {counted(len(summary.added), 'recording')} added ({rows}){before}{broken}")
     return int(bool(summary.broken))

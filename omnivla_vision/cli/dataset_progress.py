@@ -75,10 +75,10 @@ class Bars(Watcher):
         if done.episode is None:
             self.say(f"{name}: not used: {done.problem}", style="bold red")
         else:
-            rejected = f", {done.episode.rejected} frames rejected" if done.episode.rejected else ""
-            self.say(f"{name}: {done.episode.rows} rows{rejected}")
-            for problem in done.episode.problems:
-                self.say(f"  {problem}", style="yellow")
+            rejected = f", {counted(done.episode.rejected, 'frame')} rejected" if done.episode.rejected else ""
+            self.say(f"{name}: {counted(done.episode.rows, 'row')}{rejected}")
+            for sentence in (*done.episode.problems, *done.episode.notes):
+                self.say(f"  {sentence}", style="yellow")
         if self._all is not None:
             self._progress.update(self._all, description=self._title())
 
@@ -87,4 +87,9 @@ class Bars(Watcher):
         self._progress.console.print(Text(sentence, style=style))
 
     def _title(self) -> str:
-        return f"{self._recordings} recordings"
+        return counted(self._recordings, "recording")
+
+
+def counted(number: int, thing: str) -> str:
+    """1 row, 2 rows."""
+    return f"{number} {thing}{'s' * (number != 1)}"

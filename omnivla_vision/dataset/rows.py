@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from omnivla_vision.dataset.columns import (
     CAMERA,
@@ -133,10 +134,12 @@ class Rows:
         self._last_ns = max(self._last_ns, frame.stamp_ns)
         return row
 
-    def _packed(self, tokens: TokenSet) -> dict[str, bytes]:
+    def _packed(self, tokens: TokenSet) -> dict[str, NDArray[np.uint8]]:
         """Rounded as the node rounds them."""
         return {
-            output.column: pack(blocks, self._description.dtype, (output.tokens, output.width)).data.tobytes()
+            output.column: np.frombuffer(
+                pack(blocks, self._description.dtype, (output.tokens, output.width)).data, np.uint8
+            )
             for output, blocks in zip(self._description.outputs, tokens.outputs, strict=True)
         }
 
@@ -162,6 +165,6 @@ def _tokens(rows: list[dict[str, Any]], output: StoredOutput, kind: pa.DataType)
     numbers = pa.Array.from_buffers(
         kind.value_type,
         len(rows) * output.elements,
-        [None, pa.py_buffer(np.frombuffer(b"".join(row[output.column] for row in rows), np.uint8))],
+        [None, pa.py_buffer(np.concatenate([row[output.column] for row in rows]))],
     )
     return pa.FixedSizeListArray.from_arrays(numbers, type=kind)

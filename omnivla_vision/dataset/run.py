@@ -109,8 +109,8 @@ def missing_jobs(store: TokenStore, recordings: Sequence[Recording], say: Callab
             missing.append(recording)
         elif episode.size != recording.size:
             say(
-                f"{recording.path} has {recording.size} bytes, and had {episode.size} when its rows were made: they stay "
-                f"as they are. If it has changed, delete them (Lance: dataset.delete(\"episode = '{episode.id}'\")) "
+                f"{recording.path} has {recording.size} bytes, and had {episode.size} when its rows were made; these "
+                f"stay as they are. If it has changed, delete them (Lance: dataset.delete(\"episode = '{episode.id}'\")) "
                 "and run the command again."
             )
     start = max((episode.index for episode in present.values()), default=-1) + 1

@@ -139,7 +139,7 @@ def test_a_frame_that_is_no_image_is_said_and_left_out(
     record = json.loads(rows[-1]["episode_record"])
     assert record["rejected"] == 1
     assert "broken" in record["problems"][0]
-    assert "1 frames rejected" in capsys.readouterr().err
+    assert "1 frame rejected" in capsys.readouterr().err
 
 
 def test_rows_of_other_weights_are_refused(
@@ -182,7 +182,7 @@ def test_a_recording_that_has_changed_is_said(
         file.unlink()
     (tmp_path / "drive").rmdir()
     assert dataset(write_drive(tmp_path / "drive", 3)) == 0
-    assert "they stay as they are" in capsys.readouterr().err
+    assert "stay as they are" in capsys.readouterr().err
     assert len(table()) == 2
 
 

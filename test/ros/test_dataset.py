@@ -41,7 +41,9 @@ def test_rows_equal_what_the_node_publishes(tmp_path: Path, options: tuple[str, 
     made = run("dataset", bag, "--out", tmp_path / "tokens.lance", *encoder)
     assert made.returncode == 0, made.stderr
     live = run("replay", bag, "--mode", "live", "--out", tmp_path / "live", "--rate", 0.25, *encoder)
-    assert live.returncode == 0 or json.loads((tmp_path / "live/metrics.json").read_text())["frames"]["lost"], live.stderr
+    assert live.returncode == 0 or json.loads((tmp_path / "live/metrics.json").read_text())["frames"]["lost"], (
+        live.stderr
+    )
     table = open_dataset(str(tmp_path / "tokens.lance")).to_table().to_pylist()
     rows = {row["stamp_ns"]: np.array(row["tokens"], np.float16) for row in table}
     assert len(rows) == 6
