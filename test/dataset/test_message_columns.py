@@ -12,8 +12,8 @@ pa = pytest.importorskip("pyarrow")
 from omnivla_vision.dataset.errors import MessageColumnError  # noqa: E402
 from omnivla_vision.dataset.message_columns import (  # noqa: E402
     column_type,
-    value_types,
     message_reader,
+    value_types,
 )
 from omnivla_vision.replay.bag import IMAGE_TYPES  # noqa: E402
 from omnivla_vision.replay.decoding import message_types  # noqa: E402
