@@ -84,7 +84,7 @@ class Bars(Watcher):
 
     def say(self, sentence: str, style: str = "") -> None:
         """See `Watcher`."""
-        self._progress.console.print(Text(sentence, style=style))
+        self._progress.console.print(Text(sentence, style=style), soft_wrap=True)
 
     def _title(self) -> str:
         return counted(self._recordings, "recording")
