@@ -60,11 +60,11 @@ def make(bags: Sequence[Path], out: Path, encoder: VisionEncoder, **options: Any
     return time.perf_counter() - started
 
 
-def overhead(turns: int, frames: int, engine: str) -> dict[str, Any]:
+def overhead(turns: int, frames: int, engine: str, precision: str) -> dict[str, Any]:
     """Milliseconds per frame of the full pair, alone and into a dataset."""
     drive = resource_path("resource/sample_drive")
     pictures = [frame.rgb for frame in read_images(drive, CAMERA)][:frames]
-    encoder = load_encoder(EncoderOptions(engine=engine, takes_goal=False)).encoder
+    encoder = load_encoder(EncoderOptions(engine=engine, precision=precision, takes_goal=False)).encoder
     encoder.warm_up()
     alone, whole = [], []
     for _ in range(turns):
@@ -159,6 +159,7 @@ def main() -> None:
         "--what", nargs="*", choices=("overhead", "memory", "bags"), default=["overhead", "memory", "bags"]
     )
     parser.add_argument("--engine", default="auto", help="for overhead")
+    parser.add_argument("--precision", default="auto", help="for overhead")
     parser.add_argument("--frames", type=int, default=20, help="for overhead, in each turn")
     parser.add_argument("--turns", type=int, default=5, help="for overhead")
     parser.add_argument("--minutes", type=float, default=10, help="for memory")
@@ -170,12 +171,13 @@ def main() -> None:
             "cpu": cpu.partition(": ")[2],
             "cpus": os.cpu_count(),
             "load_average_before": round(os.getloadavg()[0], 2),
+            "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
             "torch": torch.__version__,
             "python": platform.python_version(),
         }
     }
     if "overhead" in arguments.what:
-        report["overhead"] = overhead(arguments.turns, arguments.frames, arguments.engine)
+        report["overhead"] = overhead(arguments.turns, arguments.frames, arguments.engine, arguments.precision)
     if "memory" in arguments.what:
         report["memory"] = memory(arguments.minutes)
     if "bags" in arguments.what:
