@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnivla_vision.dataset.errors import RecordingError
+from omnivla_vision.dataset.errors import FrameRateMissingError, RecordingError
 from omnivla_vision.dataset.frame_options import BEGINNING_NS, FrameOptions, Window
 from omnivla_vision.dataset.recording import SourceFrame
 from omnivla_vision.dataset.trajectory_file import (
@@ -106,10 +106,16 @@ def open_folder(path: Path, options: FrameOptions) -> FrameFolder | None:
         RecordingError: their numbers are no frames'.
         ImageNumberingError: their names are no numbers, or two have the same.
         OSError: it cannot be read.
+        FrameRateMissingError: the options ask for times, and nobody said the rate.
     """
     files = numbered_images(path)
     if not files:
         return None
+    if options.by_time and options.frame_rate is None:
+        raise FrameRateMissingError(
+            f"found pictures in {path}, which have no times, and options that go by time; expected --frame-rate with "
+            "--every, --rate, --start and --duration; say at how many Hz they were taken"
+        )
     first, last = min(files), max(files)
     if last - first + 1 > (1 + _MOST_MISSING) * len(files):
         raise RecordingError(

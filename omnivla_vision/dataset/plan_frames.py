@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from omnivla_vision.dataset.errors import FrameRateMissingError, NoRecordingError, RecordingError
+from omnivla_vision.dataset.errors import NoRecordingError, RecordingError
 from omnivla_vision.dataset.find_bags import natural
 from omnivla_vision.dataset.frame_folder import FrameFolder, open_folder
 from omnivla_vision.dataset.frame_options import FrameOptions
@@ -135,11 +135,6 @@ def _open(folder: Path, options: FrameOptions) -> list[Found]:
     opened = open_folder(folder, options)
     if opened is None:
         return []
-    if options.by_time and options.frame_rate is None:
-        raise FrameRateMissingError(
-            f"found pictures in {folder}, which have no times, and options that go by time; expected --frame-rate with "
-            "--every, --rate, --start and --duration; say at how many Hz they were taken"
-        )
     if options.cameras:
         raise NoRecordingError(
             f"found pictures of one camera without a name in {folder}, and a camera that was asked for; expected none; "
