@@ -73,7 +73,7 @@ def show(info: DatasetInfo) -> None:
         console.print(Text("RANDOM WEIGHTS: right shape, no meaning", style="bold red"))
     for sentence in text.warnings(info):
         console.print(Text(sentence, style="yellow"))
-    console.print(_table((), [fact for fact in text.facts(info) if fact[1]]))
+    console.print(_table(("", ""), [fact for fact in text.facts(info) if fact[1]], show_header=False))
     listed = info.episodes[:LISTED]
     console.print(_table(text.EPISODE_COLUMNS, map(text.episode_cells, listed), numbers=text.EPISODE_NUMBERS))
     if len(listed) < len(info.episodes):
@@ -84,12 +84,14 @@ def show(info: DatasetInfo) -> None:
         console.print(_table(("recordings that could not be used", "reason"), info.broken.items()))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> Any:
+def _table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = (), show_header: bool = True
+) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE, show_header=bool(header), show_edge=True)
+    table = Table(box=box.SIMPLE, show_header=show_header, padding=(0, 0, 0, 1))  # narrow: they should fit into 80
     for place, name in enumerate(header):
         right = place in numbers
         table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")

@@ -37,7 +37,7 @@ class CameraInfo:
         rows: how many.
         clock: whose times the others are from, see `CameraRows.clock`.
         duration_s: from the first frame to the last, without jumps back; None without times.
-        rate_hz: by the median interval; None of a single frame, or without times.
+        rate_hz: between gaps; None of a single frame, or without times.
         gaps: pauses of more than GAP median intervals.
         jumps_back: how often a frame is older than the one before it.
     """
@@ -201,7 +201,7 @@ def camera_info(camera: CameraRows) -> CameraInfo:
         rows=len(camera.places),
         clock=camera.clock,
         duration_s=None if elapsed is None else float(elapsed[-1]),
-        rate_hz=1 / median if median else None,
+        rate_hz=None if median is None else float(1 / forward[forward <= GAP * median].mean()),
         gaps=()
         if elapsed is None or median is None
         else tuple(Gap(float(elapsed[at]), float(steps[at])) for at in np.flatnonzero(steps > GAP * median)),

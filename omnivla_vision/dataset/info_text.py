@@ -9,7 +9,7 @@ from omnivla_vision.dataset.info import DatasetInfo, EpisodeInfo, TopicInfo
 from omnivla_vision.dataset.scan import RECORDER
 
 EPISODE_COLUMNS = ("#", "episode", "frames", "length", "Hz", "gaps", "rejected", "size")
-TOPIC_COLUMNS = ("topic", "type", "rows with a value", "age, median", "age, max")
+TOPIC_COLUMNS = ("topic", "type", "with value", "age, median", "age, max")
 # Those of numbers, which are set to the right.
 EPISODE_NUMBERS, TOPIC_NUMBERS = (0, 2, 3, 4, 5, 6, 7), (2, 3, 4)
 UNKNOWN = "?"

@@ -41,10 +41,10 @@ LISTED = 2000
 MARKED = 5
 COLOURS = 6
 READING = (
-    "Of each episode: evenly spaced frames, each above the first three principal components of its tokens as red, green "
-    "and blue, in the same colours throughout the episode. Below, how alike each frame is to the last one: the mean "
-    "cosine between tokens at the same place, in channels standardized over the frames of the strip; 1 is the last "
-    "frame itself, 0 has nothing in common with it."
+    "Of each episode: evenly spaced frames, each above the first three principal components of its tokens as red, "
+    "green and blue, in the same colours throughout the episode. Below, how alike each frame is to the last one: the "
+    "mean cosine between tokens at the same place, in channels standardized over the frames of the strip; 1 is the "
+    "last frame itself, 0 has nothing in common with it."
 )
 NO_PICTURES = "The frames themselves are not in this dataset: make it with --images to see them here."
 ONE_TOKEN = "A frame is one token here, of which no picture can be made."
@@ -166,7 +166,10 @@ def _topics(info: DatasetInfo) -> str:
     if not info.topics:
         return ""
     table = parts.table(TOPIC_COLUMNS, map(topic_cells, info.topics), numbers=TOPIC_NUMBERS)
-    text = "The latest value at each frame's stamp; its age is the frame's stamp minus the value's."
+    text = (
+        "The latest value at each frame's stamp, in how many of the rows there is one, and its age: the frame's stamp "
+        "minus the value's."
+    )
     return parts.section("Other topics", table, text=text)
 
 

@@ -112,6 +112,15 @@ def test_two_cameras_of_an_episode(tmp_path: Path, dataset: Callable[..., int]) 
     assert episode.duration_s == pytest.approx(0.6)
 
 
+def test_the_rate_of_frames_that_are_not_evenly_spaced(tmp_path: Path) -> None:
+    """3 Hz of a camera with 10: 0.3, 0.3 and 0.4 s apart; and a gap."""
+    stamps = [10**18 + round(i / 3 * 10) * 10**8 for i in range(30)]
+    stamps[20:] = [stamp + 5 * 10**9 for stamp in stamps[20:]]
+    (camera,) = look(random_walks(tmp_path / "d.lance", [30], columns={"stamp_ns": stamps})).episodes[0].cameras
+    assert camera.rate_hz == pytest.approx(3, rel=0.02)
+    assert [gap.length_s for gap in camera.gaps] == pytest.approx([5.3], abs=0.11)
+
+
 @pytest.mark.parametrize(
     ("stamps", "recorded", "clock", "length"),
     [
