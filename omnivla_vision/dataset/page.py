@@ -42,7 +42,7 @@ MARKED = 5
 COLOURS = 6
 READING = (
     "Of each episode: evenly spaced frames, each above the first three principal components of its tokens as red, "
-    "green and blue, in the same colours throughout the episode. Below, how alike each frame is to the last one: the "
+    "green and blue, in colours that stay the same throughout. Below, how alike each frame is to the last one: the "
     "mean cosine between tokens at the same place, in channels standardized over the frames of the strip; 1 is the "
     "last frame itself, 0 has nothing in common with it."
 )
