@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -22,12 +24,24 @@ class Family:
     @property
     def members(self) -> list[str]:
         """The command lines of those that live."""
-        lines = []
+        return list(self._living().values())
+
+    def _living(self) -> dict[int, str]:
+        """Their process ids and command lines."""
+        living = {}
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if self._mark in (process / "environ").read_bytes().split(b"\0"):
-                    lines.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        return [line for line in lines if line]  # a zombie has none
+                    line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    living[int(process.name)] = line
+        return {pid: line for pid, line in living.items() if line}  # a zombie has none
+
+    def kill(self) -> None:
+        """Kill them all, and wait until they are gone."""
+        for pid in self._living():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.wait_for_end()
 
     def runs(self, program: str) -> bool:
         """Whether one of their command lines has that in it."""

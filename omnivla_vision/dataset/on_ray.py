@@ -159,6 +159,7 @@ class RayRunner:
                 f"found {place.software} on node {actor.node}; expected {self._software}, as here; install the same on "
                 "every node"
             )
+        actor.load()
 
     def _loaded(self, actor: PooledActor, event: Loaded) -> None:
         actor.loaded, self._loading_losses = True, 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
+import socket
 import threading
+import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from omnivla_vision.dataset.errors import ClusterError
 from omnivla_vision.dataset.support import import_ray
@@ -41,32 +46,26 @@ class Cluster:
             self._connect(address)
 
     def _connect(self, address: str) -> None:
-        # Ray takes SIGTERM for itself; it belongs to whoever has it now.
-        main = threading.current_thread() is threading.main_thread()
-        handler = signal.getsignal(signal.SIGTERM) if main else None
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        # Lance, of which is true what it says, but Ray forks only to start other programs.
+        here: dict[str, Any] = {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "_node_ip_address": "127.0.0.1",
+        }
+        if address not in ("", "auto"):
+            _require_listener(address)
+        # It says so of every fork, and Ray forks only to start other programs.
         warnings.filterwarnings("ignore", "lance is not fork-safe")
         try:
-            if address:
-                self._ray.init(address=address, **quiet)
-            else:
+            with _sigterm_kept(), nullcontext() if address else _token_of_its_own():
                 self._ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    _node_ip_address="127.0.0.1",
-                    **quiet,
+                    **({"address": address} if address else here), log_to_driver=False, logging_level=logging.ERROR
                 )
         except Exception as error:  # whatever Ray raises, of a dozen kinds
-            tried = f"join the Ray cluster at {address}" if address else "start Ray here"
-            raise ClusterError(
-                f"cannot {tried}: found {str(error).splitlines()[0]}; expected a cluster that runs, of which this "
-                "machine is a node, or --ray without an address for this machine alone; see `ray status`"
-            ) from error
-        finally:
-            if main and handler is not None:
-                signal.signal(signal.SIGTERM, handler)
+            raise _not_joined(address, str(error).splitlines()[0]) from error
+        # Also with log_to_driver=False the whole log of a dead node would be printed on stdout.
+        printing: Any = importlib.import_module("ray._private.worker")
+        printing.print_to_stdstream = lambda *_, **__: None
 
     @property
     def nodes(self) -> list[dict[str, float]]:
@@ -89,3 +88,46 @@ class Cluster:
         """Leave; a Ray of our own ends."""
         if self._ours:
             self._ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10.0).close()
+    except (OSError, ValueError) as error:
+        raise _not_joined(address, f"nobody who answers there ({error})") from error
+
+
+def _not_joined(address: str, found: str) -> ClusterError:
+    tried = f"join the Ray cluster at {address}" if address else "start Ray here"
+    return ClusterError(
+        f"cannot {tried}: found {found}; expected a cluster that runs, of which this machine is a node, or --ray "
+        "without an address for this machine alone; see `ray status`"
+    )
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; it belongs to whoever has it now."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _token_of_its_own() -> Iterator[None]:
+    """Nobody else may use this Ray; without a token in the environment, one would be left in the user's home."""
+    given = "RAY_AUTH_TOKEN" in os.environ
+    os.environ.setdefault("RAY_AUTH_TOKEN", uuid.uuid4().hex)
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ["RAY_AUTH_TOKEN"]

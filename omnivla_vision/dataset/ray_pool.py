@@ -47,6 +47,10 @@ class PooledActor:
     _progress: Any = None
     _asked_s: float = 0.0
 
+    def load(self) -> None:
+        """Have it load the encoder."""
+        self.answers.add(self.handle.load.remote())
+
     def begin(self, job: Job) -> None:
         """Give it a job."""
         self.job, self.began = job, False
@@ -100,7 +104,7 @@ class Pool:
             )(RayWorker)
             handle = kind.remote(self._request, str(Path.cwd()))
             place = handle.place.options(concurrency_group=_BESIDE).remote()
-            self.actors.append(PooledActor(handle, answers={place, handle.load.remote()}))
+            self.actors.append(PooledActor(handle, answers={place}))
 
     def wait(self, timeout_s: float) -> Iterator[tuple[PooledActor, Any]]:
         """What happened meanwhile: returned by a method of `RayWorker`, or `Lost`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from omnivla_vision.dataset.bag_recording import BagRecording
 from omnivla_vision.dataset.recording import SourceFrame
+from test.processes import wait_for
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Killing:
         victim: the process that reads, or the raylet above it.
         traces: a folder, in which every killing leaves a file.
         times: how often at most, of all recordings with these traces.
-        node: only there; empty for everywhere.
+        node: only there, and elsewhere nothing is read before it has happened; empty for everywhere.
     """
 
     recording: BagRecording
@@ -38,10 +40,13 @@ class Killing:
         return getattr(self.recording, name)
 
     def frames(self) -> Generator[SourceFrame, None, None]:
+        if not self._here():
+            wait_for((self.traces / "0").exists, f"a killing on {self.node}")
         frames = self.recording.frames()
         yield from islice(frames, 3)
         if self._here() and self._first():
             os.kill(os.getppid() if self.victim == "raylet" else os.getpid(), signal.SIGKILL)
+            time.sleep(60)  # Ray ends a process whose raylet is gone
         yield from frames
 
     def _here(self) -> bool:

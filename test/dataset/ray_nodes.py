@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -87,9 +86,7 @@ class Nodes:
 
     def stop(self) -> None:
         """End every process of it."""
+        self._family.kill()
         for node in self._started:
-            node.send_signal(signal.SIGTERM)
-        for node in self._started:
-            node.wait(30)
-        self._family.wait_for_end()
+            node.wait()
         shutil.rmtree(self.folder)

@@ -2,107 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("lance")
 pytest.importorskip("ray")
 
-from omnivla_vision.dataset.bag_recording import BagOptions, open_recording
+from omnivla_vision import errors
+from omnivla_vision.dataset.errors import (
+    ClusterError,
+    DifferentDatasetError,
+    DifferentNodeError,
+    NodeRefusedError,
+    NoRoomError,
+)
 from omnivla_vision.dataset.on_ray import RayRunner
-from omnivla_vision.dataset.recording import Recording
-from omnivla_vision.dataset.run import LocalRunner, Summary, add_missing
+from omnivla_vision.dataset.run import LocalRunner, add_missing
+from omnivla_vision.dataset.schedule import DEADLY
 from omnivla_vision.dataset.store import TokenStore
-from omnivla_vision.dataset.worker import Done, Job, Request, Worker
-from omnivla_vision.loading import EncoderOptions
-from test.dataset.conftest import write_drive
+from omnivla_vision.dataset.worker import Worker
+from omnivla_vision.network.presets import PRESETS
 from test.dataset.killing import Killing
+from test.dataset.ray_bench import FRAMES, HEAD, SECOND, Bench, Told, bag, make, opened, request, rows
 from test.dataset.ray_nodes import Nodes, can_mount
+from test.replay.conftest import TINY
 
 pytestmark = pytest.mark.slow
-
-HEAD, SECOND = "127.0.0.1", "127.0.0.2"
-FRAMES = 8
-
-
-class Told:
-    """A watcher that remembers."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-        self.began_ids: list[str] = []
-        self.last: dict[str, int] = {}
-
-    def plan(self, jobs: Sequence[Job]) -> None:
-        pass
-
-    def began(self, job: Job) -> None:
-        self.began_ids.append(job.recording.id)
-
-    def frames(self, job: Job, done: int) -> None:
-        self.last[job.recording.id] = done
-
-    def ended(self, done: Done) -> None:
-        pass
-
-    def say(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-
-class Bench:
-    """Two nodes, and folders that both see, or only the first."""
-
-    def __init__(self, nodes: Nodes, folder: Path) -> None:
-        self.nodes = nodes
-        self.folder = folder
-        self.hidden = folder / "hidden"  # the second node sees `instead` in this place
-        self.instead = folder / "instead"
-        for made in (self.hidden, self.instead):
-            made.mkdir()
-        self.bags = [write_drive(folder / f"drive{i}", FRAMES, first=100 * i) for i in range(4)]
-
-    def start_second(self) -> None:
-        self.nodes.start(SECOND, mounts=[(self.instead, self.hidden)] if can_mount() else ())
-
-    def recordings(self) -> list[Any]:
-        return [open_recording(bag, BagOptions())[0] for bag in self.bags]
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="no process may have mounts of its own here")
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     nodes = Nodes()
     try:
+        PRESETS[TINY.name] = TINY
         nodes.start(HEAD)
         bench = Bench(nodes, tmp_path_factory.mktemp("bench"))
         bench.start_second()
         yield bench
     finally:
         nodes.stop()
-
-
-def request(uri: Path, **options: Any) -> Request:
-    return Request(uri=str(uri), encoder=EncoderOptions(preset="small", engine="eager", threads=1, **options))
-
-
-def make(
-    bench: Bench, request: Request, recordings: Sequence[Recording], told: Told | None = None, **options: Any
-) -> Summary:
-    told = told or Told()
-    with (
-        TokenStore(request.uri).held() as store,
-        RayRunner(request, address=bench.nodes.address, **options) as runner,
-    ):
-        return add_missing(store, recordings, {}, lambda: runner, told, {})
-
-
-def rows(uri: Path) -> Any:
-    from omnivla_vision.dataset.store import open_dataset
-
-    return open_dataset(str(uri)).to_table()
+        del PRESETS[TINY.name]
 
 
 @pytest.fixture(scope="module")
@@ -114,26 +62,54 @@ def local(bench: Bench) -> Any:
     return rows(bench.folder / "local.lance")
 
 
-def test_two_nodes_make_the_rows_of_one_process(bench: Bench, local: Any) -> None:
-    told = Told()
-    summary = make(bench, request(bench.folder / "two.lance"), bench.recordings(), told)
-    assert rows(bench.folder / "two.lance").equals(local)
-    assert [episode.index for episode in summary.added] == [0, 1, 2, 3]
-    assert told.last == {recording.id: FRAMES for recording in bench.recordings()}
-
-
-def test_a_killed_worker(bench: Bench, local: Any, tmp_path: Path) -> None:
+def test_two_nodes_make_the_rows_of_one_process(bench: Bench, local: Any, tmp_path: Path) -> None:
+    """Also with a bag that only one node sees, and with one that breaks off in the middle."""
     told = Told()
     recordings = bench.recordings()
-    recordings[1] = Killing(recordings[1], "worker", tmp_path)
-    make(bench, request(bench.folder / "killed.lance"), recordings, told)
-    assert (tmp_path / "0").exists()
+    broken = bag(tmp_path / "broken", 300, first=50)
+    (file,) = broken.path.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    gone = bag(tmp_path / "gone", 2)
+    shutil.rmtree(gone.path)
+    summary = make(
+        bench, request(bench.folder / "two.lance"), [recordings[0], broken, gone, *recordings[1:]], told, actors=2
+    )
+    made = rows(bench.folder / "two.lance")
+    kept = [name for name in made.column_names if name not in ("episode_index", "episode_record")]
+    assert made.select(kept).equals(local.select(kept))
+    assert [episode.index for episode in summary.added] == [0, 3, 4, 5]
+    assert list(summary.broken) == [str(broken.path), str(gone.path)]
+    assert "found nothing at" in summary.broken[str(gone.path)]
+    assert {recording.id: told.last[recording.id] for recording in recordings} == {
+        recording.id: FRAMES for recording in recordings
+    }
+
+
+def test_workers_that_are_killed(bench: Bench, local: Any, tmp_path: Path) -> None:
+    """By a recording that works the next time, and by one that never does."""
+    told = Told()
+    recordings = bench.recordings()
+    once, always = tmp_path / "once", tmp_path / "always"
+    once.mkdir()
+    always.mkdir()
+    deadly = bag(tmp_path / "deadly", 5)
+    recordings[1] = Killing(recordings[1], "worker", once)
+    summary = make(
+        bench,
+        request(bench.folder / "killed.lance"),
+        [*recordings, Killing(deadly, "worker", always, times=100)],
+        told,
+    )
+    assert (once / "0").exists()
     assert told.began_ids.count(recordings[1].id) == 2
-    assert any("was lost" in sentence for sentence in told.sentences), told.sentences
     assert rows(bench.folder / "killed.lance").equals(local)
+    assert len(list(always.iterdir())) == DEADLY
+    assert list(summary.broken) == [str(deadly.path)]
+    assert f"{DEADLY} workers in a row were lost" in summary.broken[str(deadly.path)]
+    assert sum("was lost" in sentence for sentence in told.sentences) == 1 + DEADLY
 
 
-def test_a_killed_node(bench: Bench, local: Any, tmp_path: Path) -> None:
+def test_a_node_that_is_killed(bench: Bench, local: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told = Told()
     recordings = [Killing(recording, "raylet", tmp_path, node=SECOND) for recording in bench.recordings()]
     try:
@@ -143,3 +119,67 @@ def test_a_killed_node(bench: Bench, local: Any, tmp_path: Path) -> None:
     assert (tmp_path / "0").exists()
     assert len(told.began_ids) == 5
     assert rows(bench.folder / "node.lance").equals(local)
+    assert capfd.readouterr() == ("", "")  # Ray would print the raylet's log
+
+
+def test_nothing_is_left_of_lost_workers(bench: Bench) -> None:
+    """What they wrote and nobody committed is gone."""
+    for name in ("killed.lance", "node.lance"):
+        folder = bench.folder / name
+        known = {file.path for fragment in opened(folder).get_fragments() for file in fragment.data_files()}
+        assert {path.name for path in (folder / "data").iterdir()} == known
+
+
+def test_rows_of_other_weights_do_not_join(bench: Bench, local: Any) -> None:
+    more = [bag(bench.folder / "more", 2, first=900)]
+    with pytest.raises(DifferentDatasetError, match="fingerprint"):
+        make(bench, request(bench.folder / "local.lance", seed=7), more)
+
+
+@needs_mounts
+def test_a_node_that_makes_other_rows_is_named(bench: Bench, tmp_path: Path) -> None:
+    """Its file of the same name is another one."""
+    for place, masked in ((bench.hidden, 10), (bench.instead, 20)):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[-masked:] = 255
+        assert cv2.imwrite(str(place / "mask.png"), mask)
+    wanted = request(bench.folder / "masked.lance", mask=str(bench.hidden / "mask.png"))
+    waiting = [Killing(recording, "worker", tmp_path, node=SECOND) for recording in bench.recordings()]
+    with pytest.raises(DifferentNodeError, match=r"node \S+ makes other rows than node \S+ \(preprocessing_id"):
+        make(bench, wanted, waiting)
+
+
+@needs_mounts
+def test_a_dataset_that_a_node_does_not_see(bench: Bench, tmp_path: Path) -> None:
+    waiting = [Killing(recording, "worker", tmp_path, node=SECOND) for recording in bench.recordings()]
+    with pytest.raises(NodeRefusedError, match=rf"on node {SECOND}: found no dataset at .*expected a folder that all"):
+        make(bench, request(bench.hidden / "seen.lance"), waiting)
+
+
+def test_an_engine_that_no_node_has(bench: Bench) -> None:
+    wanted = request(bench.folder / "none.lance")
+    wanted = replace(wanted, encoder=replace(wanted.encoder, engine="tensorrt"))
+    with pytest.raises(NodeRefusedError, match="tensorrt"):
+        make(bench, wanted, bench.recordings())
+
+
+def test_no_room(bench: Bench) -> None:
+    with pytest.raises(NoRoomError, match=r"num_gpus 2.* for 2 s, whose nodes have in all: CPU 1, GPU 0"):
+        make(bench, request(bench.folder / "none.lance"), bench.recordings(), num_gpus=2, patience_s=2)
+
+
+@needs_mounts
+def test_a_node_of_other_software_is_named(bench: Bench) -> None:
+    """The only one with what Ray takes for a GPU, so that the actor goes there."""
+    source = Path(errors.__file__)
+    other = bench.folder / "errors.py"
+    other.write_text(source.read_text() + "# changed\n")
+    bench.nodes.start("127.0.0.3", "--num-gpus", "1", mounts=[(other, source)])
+    with pytest.raises(DifferentNodeError, match=r"on node 127\.0\.0\.3; expected omnivla-vision of sources"):
+        make(bench, request(bench.folder / "none.lance"), bench.recordings(), num_gpus=1)
+
+
+def test_addresses_that_are_no_cluster(bench: Bench) -> None:
+    for address, why in (("127.0.0.1:9", "nobody who answers"), ("ray://127.0.0.1:10001", "ray job submit")):
+        with pytest.raises(ClusterError, match=why), RayRunner(request(bench.folder / "x"), address=address) as runner:
+            runner.describe()
