@@ -69,6 +69,7 @@ def test_items_are_what_the_encoder_gives(drives: Path) -> None:
     assert data[0]["tokens"].dtype == torch.float16
 
 
+@pytest.mark.slow
 def test_the_examples_loss_falls(drives: Path) -> None:
     command = [sys.executable, EXAMPLE, drives, "--epochs", "8", "--workers", "1", "--batch-size", "8"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
