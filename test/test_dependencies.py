@@ -45,8 +45,8 @@ ROOMS = {
     "ros": "encoder engine errors goal goal_sequence images live loading network output_files process tokens transport"
     " weights",
     "ros/drive": "errors live network output_files replay resources ros tokens transport",
-    "cli": "bench checkpoint dataset doctor engine errors goal goal_sequence images loading network output_files process"
-    " progress replay resources ros/drive tokens weights",
+    "cli": "bench checkpoint dataset doctor engine errors goal goal_sequence images loading network output_files"
+    " process progress replay resources ros/drive tokens weights",
 }
 
 

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_file(arguments.html)
     dataset = open_dataset(arguments.dataset if "://" in arguments.dataset else str(path(arguments.dataset)))
 
-    from omnivla_vision.dataset.info import info_of
+    from omnivla_vision.dataset.examine import info_of
 
     info = info_of(dataset)
     if arguments.json:

@@ -1,23 +1,13 @@
-"""What is in a dataset: how much, of what, made by which weights, and what is amiss. No tokens are read."""
+"""What can be said of a dataset: how much, of what, made by which weights, and what is amiss."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from omnivla_vision.dataset.description import Description
 from omnivla_vision.dataset.recording import Episode
-from omnivla_vision.dataset.scan import CameraRows, episode_rows
-from omnivla_vision.dataset.sizes import FragmentSizes
-from omnivla_vision.dataset.store import broken_of, episodes_of
-
-# Frames further apart than so many times the episode's median have something missing between them.
-GAP = 2.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class CameraInfo:
         clock: whose times the others are from, see `CameraRows.clock`.
         duration_s: from the first frame to the last, without jumps back; None without times.
         rate_hz: between gaps; None of a single frame, or without times.
-        gaps: pauses of more than GAP median intervals.
+        gaps: pauses of more than `examine.GAP` median intervals.
         jumps_back: how often a frame is older than the one before it.
     """
 
@@ -58,6 +48,11 @@ class EpisodeInfo:
     episode: Episode
     cameras: tuple[CameraInfo, ...]
     bytes: int | None
+
+    @property
+    def rows(self) -> int:
+        """Of all cameras, as they are now: someone may have deleted some."""
+        return sum(camera.rows for camera in self.cameras)
 
     @property
     def duration_s(self) -> float | None:
@@ -110,7 +105,7 @@ class DatasetInfo:
     @property
     def rows(self) -> int:
         """Of all episodes."""
-        return sum(episode.episode.rows for episode in self.episodes)
+        return sum(episode.rows for episode in self.episodes)
 
     @property
     def rejected(self) -> int:
@@ -133,7 +128,7 @@ class DatasetInfo:
         return {
             **asdict(self),
             "episodes": [
-                {**asdict(info.episode), "bytes": info.bytes, "duration_s": info.duration_s}
+                {**asdict(info.episode), "rows": info.rows, "bytes": info.bytes, "duration_s": info.duration_s}
                 | {"cameras": [asdict(camera) for camera in info.cameras]}
                 for info in self.episodes
             ],
@@ -141,75 +136,3 @@ class DatasetInfo:
             "rejected": self.rejected,
             "duration_s": self.duration_s,
         }
-
-
-def info_of(dataset: Any) -> DatasetInfo:
-    """Examine a dataset.
-
-    Args:
-        dataset: Lance's, see `open_dataset`.
-
-    Raises:
-        NotATokenDatasetError, DatasetFormatError: see `Description.of`.
-    """
-    description = Description.of(dataset.schema.metadata)
-    records = {episode.index: episode for episode in episodes_of(dataset)}
-    sizes = FragmentSizes(dataset)
-    presence: Counter[str] = Counter()
-    ages: dict[str, list[NDArray[np.float32]]] = {name: [] for name in description.topics}
-    episodes = []
-    for rows in episode_rows(dataset, tuple(description.topics)):
-        episodes.append(
-            EpisodeInfo(
-                episode=records[rows.index],
-                cameras=tuple(camera_info(camera) for camera in rows.cameras),
-                bytes=sizes.share(rows),
-            )
-        )
-        for camera in rows.cameras:
-            presence.update({name: int(present.sum()) for name, present in camera.present.items()})
-            for name, values in camera.ages_s.items():
-                ages[name].append(values[np.isfinite(values)])
-    count = sum(episode.episode.rows for episode in episodes)
-    return DatasetInfo(
-        uri=dataset.uri,
-        description=description,
-        episodes=tuple(episodes),
-        topics=tuple(
-            TopicInfo(
-                name=name,
-                kind=kind,
-                share=presence[name] / count if count else 0.0,
-                **_ages(np.concatenate([*ages[name], np.empty(0, np.float32)])),
-            )
-            for name, kind in description.topics.items()
-        ),
-        broken=broken_of(dataset),
-        bytes=sizes.total,
-    )
-
-
-def camera_info(camera: CameraRows) -> CameraInfo:
-    """Look at the times of a camera's frames."""
-    elapsed = camera.elapsed_s
-    steps = np.empty(0) if elapsed is None else np.diff(elapsed)
-    forward = steps[steps > 0]
-    median = float(np.median(forward)) if len(forward) else None
-    backwards = 0 if camera.times_ns is None else int((np.diff(camera.times_ns) < 0).sum())
-    return CameraInfo(
-        name=camera.camera,
-        rows=len(camera.places),
-        clock=camera.clock,
-        duration_s=None if elapsed is None else float(elapsed[-1]),
-        rate_hz=None if median is None else float(1 / forward[forward <= GAP * median].mean()),
-        gaps=()
-        if elapsed is None or median is None
-        else tuple(Gap(float(elapsed[at]), float(steps[at])) for at in np.flatnonzero(steps > GAP * median)),
-        jumps_back=backwards,
-    )
-
-
-def _ages(values: NDArray[np.float32]) -> dict[str, float | None]:
-    if not len(values):
-        return {"age_median_s": None, "age_max_s": None}
-    return {"age_median_s": float(np.median(values)), "age_max_s": float(values.max())}

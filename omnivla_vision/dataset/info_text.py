@@ -66,7 +66,7 @@ def episode_cells(info: EpisodeInfo) -> Sequence[str]:
     return (
         str(info.episode.index),
         info.episode.id,
-        f"{info.episode.rows:,}",
+        f"{info.rows:,}",
         length(info.duration_s),
         ", ".join(rates) or UNKNOWN,
         f"{len(gaps)}, to {length(max(gap.length_s for gap in gaps))}" if gaps else "0",

@@ -83,7 +83,7 @@ def dataset_page(dataset: Any, info: DatasetInfo, done: Callable[[int, int], Non
 def _episode(dataset: Any, info: DatasetInfo, rows: EpisodeRows, episode: EpisodeInfo) -> str:
     record = episode.episode
     told = [
-        count(record.rows, "frame"),
+        count(episode.rows, "frame"),
         length(episode.duration_s),
         size(episode.bytes),
         count(len(episode.gaps), "gap"),

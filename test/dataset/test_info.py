@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +13,21 @@ pytest.importorskip("lance")
 import lance
 import pyarrow as pa
 
-from omnivla_vision.dataset.info import info_of
+from omnivla_vision.dataset.errors import NotATokenDatasetError
+from omnivla_vision.dataset.examine import info_of
+from omnivla_vision.dataset.scan import episode_rows
 from omnivla_vision.dataset.store import open_dataset
-from test.dataset.conftest import write_drive
-from test.dataset.messages import odometry, twist
-from test.dataset.random_walks import DESCRIPTION, random_walks
+from test.dataset.conftest import GAPPY_S
+from test.dataset.random_walks import random_walks
 from test.replay import bags
-
-# Frames at 10 Hz of which five are missing; the only odometry is from 0.55 s.
-AT_S = [i / 10 for i in range(20) if not 8 <= i < 13]
-
-
-def write_gappy(path: Path) -> Path:
-    frames = [bags.raw(bags.picture(i), at_s) for i, at_s in enumerate(AT_S)]
-    unusable = bags.raw(bags.picture(0), 1.95)
-    cut = replace(unusable, data=unusable.data[:200])
-    return bags.write(path, [*frames, odometry(1.0, 0.55), twist(0.5, -0.001), cut])
 
 
 def look(path: Path) -> Any:
     return info_of(open_dataset(str(path)))
 
 
-@pytest.fixture
-def made(tmp_path: Path, dataset: Callable[..., int]) -> Path:
-    """A dataset of a bag with a gap, of another, and of a file that is no bag."""
-    pytest.importorskip("torch")
-    folder = tmp_path / "bags"
-    folder.mkdir()
-    write_gappy(folder / "a_gap")
-    write_drive(folder / "b_plain", 5, start_s=500.0)
-    (folder / "c_broken.mcap").write_bytes(b"\x89MCAP0\r\nnothing")
-    assert dataset(folder) == 1
-    return tmp_path / "tokens.lance"
-
-
-def test_what_was_put_in_is_told(made: Path) -> None:
-    info = look(made)
+def test_what_was_put_in_is_told(gappy: Path) -> None:
+    info = look(gappy)
     first, second = info.episodes
     assert (info.rows, info.rejected) == (20, 1)
     assert [camera.rows for camera in first.cameras] == [15]
@@ -67,19 +42,19 @@ def test_what_was_put_in_is_told(made: Path) -> None:
     assert "MCAP" in reason or "mcap" in reason
 
 
-def test_topics_with_their_ages(made: Path) -> None:
-    command, odom = sorted(look(made).topics, key=lambda topic: topic.name)
+def test_topics_with_their_ages(gappy: Path) -> None:
+    command, odom = sorted(look(gappy).topics, key=lambda topic: topic.name)
     assert (odom.name, odom.kind) == ("/odom", "nav_msgs/msg/Odometry")
-    ages = [at_s - 0.55 for at_s in AT_S if at_s > 0.55]
+    ages = [at_s - 0.55 for at_s in GAPPY_S if at_s > 0.55]
     assert odom.share == pytest.approx(len(ages) / 20)
     assert odom.age_median_s == pytest.approx(ages[len(ages) // 2], abs=1e-4)
     assert odom.age_max_s == pytest.approx(max(ages), abs=1e-4)
     assert command.share == pytest.approx(15 / 20)
 
 
-def test_bytes_are_those_on_the_disk(made: Path) -> None:
-    info = look(made)
-    assert info.bytes == sum(file.stat().st_size for file in (made / "data").iterdir())
+def test_bytes_are_those_on_the_disk(gappy: Path) -> None:
+    info = look(gappy)
+    assert info.bytes == sum(file.stat().st_size for file in (gappy / "data").iterdir())
     assert sum(episode.bytes for episode in info.episodes) == pytest.approx(info.bytes, abs=2)
 
 
@@ -92,6 +67,27 @@ def test_fragments_that_hold_several_episodes(tmp_path: Path) -> None:
     assert [episode.duration_s for episode in info.episodes] == pytest.approx([2.9, 0.9, 1.9])
     shares = [episode.bytes / info.bytes for episode in info.episodes]
     assert shares == pytest.approx([1 / 2, 1 / 6, 1 / 3], abs=1e-4)
+
+
+def test_rows_that_were_deleted_are_gone(tmp_path: Path) -> None:
+    path = random_walks(tmp_path / "d.lance", [5, 6, 7])
+    lance.dataset(str(path)).optimize.compact_files()
+    lance.dataset(str(path)).delete("episode_index = 1 OR (episode_index = 2 AND frame_index < 3)")
+    opened = lance.dataset(str(path))
+    assert [episode.rows for episode in look(path).episodes] == [5, 4]
+    places = [row for rows in episode_rows(opened, ()) for row in rows.cameras[0].places]
+    numbers = opened.take(places, columns=["episode_index", "frame_index"]).to_pydict()
+    assert numbers["episode_index"] == [0] * 5 + [2] * 4
+    assert numbers["frame_index"] == [0, 1, 2, 3, 4, 3, 4, 5, 6]
+
+
+def test_an_episode_whose_record_was_deleted_is_refused(tmp_path: Path) -> None:
+    path = random_walks(tmp_path / "d.lance", [5, 6, 7])
+    lance.dataset(str(path)).delete("episode_index = 1 AND frame_index > 3")
+    with pytest.raises(NotATokenDatasetError, match=r'delete\("episode_index = 1"\)'):
+        look(path)
+    lance.dataset(str(path)).delete("episode_index = 1")
+    assert look(path).rows == 12
 
 
 def test_batches_end_anywhere_in_an_episode(tmp_path: Path) -> None:
@@ -158,72 +154,3 @@ def test_tokens_are_not_read(tmp_path: Path) -> None:
 def test_a_dataset_without_rows(tmp_path: Path) -> None:
     info = look(random_walks(tmp_path / "d.lance", []))
     assert (info.rows, info.duration_s, info.bytes, info.episodes) == (0, None, 0, ())
-
-
-def run(*arguments: object) -> int:
-    from omnivla_vision.cli import main
-
-    return main(["dataset", "info", *map(str, arguments)])
-
-
-def test_json_has_everything(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(made, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["rows"] == 20
-    assert told["description"]["weights"] == "random"
-    assert [episode["frames"] for episode in told["episodes"]] == [{bags.CAMERA: 15}, {bags.CAMERA: 5}]
-    assert told["episodes"][0]["cameras"][0]["gaps"][0]["length_s"] == pytest.approx(0.6)
-    assert [topic["kind"] for topic in told["topics"]] == ["geometry_msgs/msg/Twist", "nav_msgs/msg/Odometry"]
-
-
-@pytest.mark.parametrize("width", [80, 120, None])
-def test_tables_fit(
-    made: Path, width: int | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if width:
-        monkeypatch.setenv("COLUMNS", str(width))
-        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert run(made) == 0
-    told = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
-    assert max(map(len, told.splitlines())) <= (width or 160)
-    assert "RANDOM WEIGHTS" in told
-    for text in (
-        "2 episodes",
-        "20 frames",
-        "1 recording could not be used",
-        "nav_msgs",
-        "1, to 0.6 s",
-        "cannot be read",
-    ):
-        assert text in " ".join(told.split()), text
-
-
-def test_many_episodes_are_not_all_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = random_walks(tmp_path / "d.lance", [2] * 23, names=[f"[bold]{i}" for i in range(23)])
-    assert run(path) == 0
-    told = capsys.readouterr().out
-    assert "[bold]19" in told, "brackets are no markup"
-    assert "[bold]20" not in told
-    assert "3 more episodes" in told
-    assert "RANDOM" not in told
-
-
-@pytest.mark.parametrize("what", ["nothing", "folder", "other"])
-def test_what_is_no_dataset_is_refused(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
-    place = tmp_path / "place"
-    if what == "folder":
-        place.mkdir()
-    if what == "other":
-        lance.write_dataset(pa.table({"a": [1]}), str(place))
-    assert run(place) == 1
-    told = capsys.readouterr()
-    assert "expected" in told.err
-    assert told.out == ""
-    assert not place.is_dir() or what != "nothing"
-
-
-def test_a_later_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = random_walks(tmp_path / "d.lance", [1], description=DESCRIPTION)
-    lance.dataset(str(path)).update_schema_metadata({"omnivla_vision.format": "99"})
-    assert run(path) == 1
-    assert "format 99" in capsys.readouterr().err

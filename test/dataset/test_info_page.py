@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from omnivla_vision.dataset.description import Description
-from omnivla_vision.dataset.info import info_of
+from omnivla_vision.dataset.examine import info_of
 from omnivla_vision.dataset.page import SAMPLES, dataset_page
 from omnivla_vision.dataset.scan import episode_rows
 from omnivla_vision.dataset.views import camera_view
@@ -129,12 +129,17 @@ def test_bfloat16_is_what_was_stored(tmp_path: Path) -> None:
     assert found[0] == pytest.approx(found[1], abs=0.01)
 
 
-def test_of_many_episodes_the_first_are_drawn(tmp_path: Path, chromium: Browser) -> None:
+def test_of_many_episodes_the_first_are_drawn(
+    tmp_path: Path, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omnivla_vision.dataset.page.LISTED", 22)
     chromium.open(page_of(random_walks(tmp_path / "d.lance", [1, 2, *[5] * 21])))
     assert chromium.console() == []
     assert chromium.run("return document.querySelectorAll('.strip').length") == 20
     assert "The first 20 of 23 are shown above." in chromium.run(TEXT)
-    assert "drive 22" in chromium.run(TEXT)
+    assert "drive 21" in chromium.run(TEXT)
+    assert "drive 22" not in chromium.run(TEXT)
+    assert "This table has the first 22" in chromium.run(TEXT)
 
 
 def test_of_a_long_episode_few_tokens_are_read(tmp_path: Path) -> None:
