@@ -49,7 +49,9 @@ class FrameOptions:
             return frames
         left = max(0.0, seconds - self.start_s)
         left = left if self.duration_s is None else min(left, self.duration_s)
-        return min(frames, round(left * NS_PER_S / self.every_ns if self.every_ns else frames * left / seconds))
+        if self.every_ns:
+            return min(frames, int(left * NS_PER_S / self.every_ns) + 1)
+        return round(frames * left / seconds) if seconds else frames
 
     def picture(self, content: bytes) -> tuple[NDArray[np.uint8], bytes | None]:
         """Decode a picture's file: RGB, uint8 [H, W, 3], and the JPEG to keep, if pictures are kept.

@@ -95,7 +95,7 @@ class LeRobotFiles:
         meta = self.root / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
         meta.parent.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(episodes), meta)
-        tasks = pa.table({"task_index": [0, 1], "task": ["task 0", "task 1"]})
+        tasks = pa.table({"task_index": [0, 1], "__index_level_0__": ["task 0", "task 1"]})
         pq.write_table(tasks, self.root / "meta" / "tasks.parquet")
         self._info(len(episodes), first)
         return self.root
