@@ -61,7 +61,8 @@ def _add_rows(group: Any) -> None:
         "--topics",
         nargs="*",
         metavar="TOPIC",
-        help="other topics to make columns of (all of type Odometry, Twist, TwistStamped, PoseStamped and NavSatFix)",
+        help="other topics to make columns of (all of type Odometry, Twist, TwistStamped, PoseStamped and NavSatFix; "
+        "with --from-frames all columns)",
     )
     group.add_argument(
         "--frame-rate", type=positive, metavar="HZ", help="of folders of pictures, which say no times (none known)"

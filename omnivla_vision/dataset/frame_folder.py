@@ -62,7 +62,12 @@ class FrameFolder:
 
     def frames(self) -> Generator[SourceFrame, None, None]:
         """See `Recording`. A number that is missing between others is a frame that is rejected."""
-        files = numbered_images(self.path)
+        try:
+            files = numbered_images(self.path)
+        except OSError as error:
+            raise RecordingError(
+                f"found {self.path}: {error.strerror}; expected the folder that was there when the run began"
+            ) from error
         trajectory = read_trajectory(self.path) if self.topics and has_trajectory(self.path) else None
         last = max(files, default=-1)
         if trajectory is not None and len(trajectory.yaw) != last + 1:

@@ -87,6 +87,8 @@ def plan_frames(
     values = {name: columns[name] if name in columns else (present or {})[name] for name in names}
     recordings: dict[str, Found] = {}
     notes: dict[str, None] = {}
+    if asked is None and present is not None and (extra := sorted(columns.keys() - present.keys())):
+        notes[f"{', '.join(extra)} is left out: the dataset has no such column."] = None
     for recording in found:
         own = {name: kind for name, kind in _columns(recording).items() if name in values}
         others = [f"{name} is {kind}, not {values[name]}" for name, kind in own.items() if kind != values[name]]

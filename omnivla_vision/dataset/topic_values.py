@@ -39,8 +39,8 @@ class TopicValues:
 
     def __init__(self, path: Path, topics: Mapping[str, str]) -> None:
         self._topics = {name: _Topic(name, msgtype) for name, msgtype in topics.items()}
-        self._bag = Bag(path)
-        self._records = self._bag.records(list(topics)) if topics else iter(())
+        self._bag = Bag(path) if topics else None  # to open one may mean to unpack it
+        self._records = iter(()) if self._bag is None else self._bag.records(list(topics))
         self._next = next(self._records, None)
 
     def at(self, stamp_ns: int, recorded_ns: int) -> dict[str, dict[str, Any] | None]:
@@ -74,7 +74,8 @@ class TopicValues:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bag.close()
+        if self._bag is not None:
+            self._bag.close()
 
 
 class _Topic:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
 pytest.importorskip("pyarrow")
 
 from omnivla_vision.dataset.errors import FrameRateMissingError, NoRecordingError, RecordingError
@@ -230,6 +231,29 @@ def test_rows_of_a_dataset(tmp_path: Path, dataset: Callable[..., int], table: C
     (broken / "traj_data.json").unlink()
     assert dataset("--from-frames", drives, "--frame-rate", 4) == 0
     assert [row["episode_index"] for row in table().to_pylist()] == [0, 0, 0, 2, 2, 3]
+
+
+def test_column_that_the_dataset_lacks_is_left_out_and_said(tmp_path: Path) -> None:
+    drive = _drive(tmp_path / "drive", 0)
+    (drive / "traj_data.json").write_text(json.dumps(_trajectory(1)))
+    plan = plan_frames([drive], HZ4, present={})
+    assert (plan.topics, plan.notes) == ({}, ("traj_data is left out: the dataset has no such column.",))
+    assert _frames(plan)[0].values == {}
+
+
+def test_column_that_nobody_has_keeps_the_datasets_type(tmp_path: Path) -> None:
+    plan = plan_frames([_drive(tmp_path / "drive", 0)], HZ4, present={"traj_data": TRAJECTORY_TYPE})
+    assert plan.values == {"traj_data": TRAJECTORY_TYPE}
+    assert _frames(plan)[0].values == {}
+
+
+def test_folder_that_vanishes_breaks_its_recording(tmp_path: Path) -> None:
+    drive = _drive(tmp_path / "drive", 0)
+    plan = plan_frames([drive], HZ4)
+    (drive / "0.png").unlink()
+    drive.rmdir()
+    with pytest.raises(RecordingError, match="No such file or directory; expected the folder"):
+        _frames(plan)
 
 
 def test_bags_or_frames(tmp_path: Path, dataset: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

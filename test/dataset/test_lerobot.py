@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
 pa = pytest.importorskip("pyarrow")
 pytest.importorskip("av")
 
