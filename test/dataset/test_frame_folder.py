@@ -190,7 +190,7 @@ def test_names_that_say_no_order_spoil_their_drive_only(tmp_path: Path, names: t
 
 def test_some_frames(tmp_path: Path) -> None:
     drive = _drive(tmp_path / "drive", *range(20), ending="jpg")
-    options = FrameOptions(frame_rate=10.0, every_ns=3 * 10**8, start_s=0.5, duration_s=1.0, images=True)
+    options = FrameOptions(frame_rate=10.0, every_ns=3 * 10**8, start_s=0.5, duration_s=1.2, images=True)
     plan = plan_frames([drive], options)
     frames = _frames(plan)
     assert [frame.stamp_ns for frame in frames] == [BEGINNING_NS + i * 10**8 for i in (5, 8, 11, 14)]
