@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from omnivla_vision.dataset.description import Description
-from omnivla_vision.dataset.errors import DifferentNodeError, NodeRefusedError, NoRoomError, NotSharedError
+from omnivla_vision.dataset.errors import DifferentNodeError, NodeRefusedError, NoRoomError
 from omnivla_vision.dataset.ray_cluster import Cluster
 from omnivla_vision.dataset.ray_pool import PROGRESS_S, Lost, Pool, PooledActor
 from omnivla_vision.dataset.ray_worker import Loaded, Place, Refused, Unseen, software
 from omnivla_vision.dataset.run import Watcher
 from omnivla_vision.dataset.schedule import Schedule
+from omnivla_vision.dataset.shared import require_shared
 from omnivla_vision.dataset.support import import_ray
 from omnivla_vision.dataset.worker import Done, Job, Request
 
@@ -23,8 +23,6 @@ from omnivla_vision.dataset.worker import Done, Job, Request
 PATIENCE_S = 300.0
 # So many actors in a row that do not survive loading are enough.
 LOADING_LOSSES = 3
-# What one node writes into a shared folder may come to the others a while later.
-_VISIBLE_S = 10.0
 
 
 class RayRunner:
@@ -94,7 +92,7 @@ class RayRunner:
         if self._cluster is None:
             self._cluster = Cluster(self._address)
             if self._cluster.local and not self._cluster.room(self._pool.demands):
-                raise self._no_room("")
+                raise self._cluster.no_room(self._pool.demands)
             if not self._pool.demands["num_gpus"] and any(node.get("GPU") for node in self._cluster.nodes):
                 self._say("the cluster has GPUs, and none of them is used; --num-gpus 1 gives one to each actor")
         self._moved_s = time.monotonic()
@@ -152,8 +150,7 @@ class RayRunner:
                 self._finish(replace(event, job=job), actor.node)
 
     def _placed(self, actor: PooledActor, place: Place) -> None:
-        assert self._cluster is not None
-        actor.node = self._cluster.address_of(place.node)
+        actor.node = self._joined.address_of(place.node)
         if place.software != self._software:
             raise DifferentNodeError(
                 f"found {place.software} on node {actor.node}; expected {self._software}, as here; install the same on "
@@ -184,10 +181,9 @@ class RayRunner:
 
     def _room(self, memory: int) -> int:
         """For how many actors, if each needs what the first one took; from now on they ask for it."""
-        assert self._cluster is not None
-        most = max(node.get("memory", 0) for node in self._cluster.nodes)
+        most = max(node.get("memory", 0) for node in self._joined.nodes)
         self._pool.demands["memory"] = min(memory, most)
-        return max(1, self._cluster.room(self._pool.demands))
+        return max(1, self._joined.room(self._pool.demands))
 
     def _lost(self, actor: PooledActor, reason: str) -> None:
         where = f"a worker on node {actor.node}" if actor.node else "a worker"
@@ -200,29 +196,18 @@ class RayRunner:
                     f"because: {reason}; expected nodes with the same omnivla-vision and enough memory; see Ray's logs"
                 )
         elif actor.job is not None:
-            self._say(f"{where} was lost: {reason}; {actor.job.recording.path} is done by another one")
-            if (broken := self._schedule.lost(actor.job, reason, began=actor.began)) is not None:
+            broken = self._schedule.lost(actor.job, reason, began=actor.began)
+            does = "is done by another one" if broken is None else "is given up"
+            self._say(f"{where} was lost: {reason}; {actor.job.recording.path} {does}")
+            if broken is not None:
                 self._finish(broken, actor.node)
 
     def _finish(self, done: Done, node: str) -> None:
-        self._require_shared(done, node)
+        require_shared(self._uri, done.fragments, node)
         if done.episode is not None:
             self._tell.frames(done.job, done.episode.rows + done.episode.rejected)
         self._tell.ended(done)
         self._schedule.finish(done)
-
-    def _require_shared(self, done: Done, node: str) -> None:
-        if "://" in self._uri:
-            return
-        names = [file["path"] for fragment in done.fragments for file in json.loads(fragment)["files"]]
-        deadline = time.monotonic() + _VISIBLE_S
-        while absent := [name for name in names if not Path(self._uri, "data", name).exists()]:
-            if time.monotonic() > deadline:
-                raise NotSharedError(
-                    f"found no {absent[0]} in {self._uri}/data, where node {node} has written it; expected a folder "
-                    "that all nodes share; name one with --out, or a place in an object store (s3://...)"
-                )
-            time.sleep(0.1)
 
     def _check_for_standstill(self) -> None:
         """What none of the nodes can see is broken; and if nobody works, since nobody finds room, that is the end."""
@@ -234,19 +219,12 @@ class RayRunner:
             for done in list(self._schedule.give_up({actor.node for actor in actors if actor.node})):
                 self._finish(done, "")
         elif impatient:
-            raise self._no_room(f" for {self._patience_s:.0f} s")
+            raise self._joined.no_room(self._pool.demands, since=f" for {self._patience_s:.0f} s")
 
-    def _no_room(self, since: str) -> NoRoomError:
+    @property
+    def _joined(self) -> Cluster:
         assert self._cluster is not None
-        wanted = ", ".join(f"{name} {amount:g}" for name, amount in self._pool.demands.items() if amount)
-        nodes = "; ".join(
-            ", ".join(f"{name} {node.get(name, 0):g}" for name in ("CPU", "GPU", "memory"))
-            for node in self._cluster.nodes
-        )
-        return NoRoomError(
-            f"found no room for a worker ({wanted}) on the cluster{since}, whose nodes have in all: {nodes or 'none'}; "
-            "expected a node that has it and is free; ask for less (--num-cpus, --num-gpus), or wait for the others"
-        )
+        return self._cluster
 
     @property
     def _tell(self) -> Watcher:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from omnivla_vision.dataset.errors import ClusterError
+from omnivla_vision.dataset.errors import ClusterError, NoRoomError
 from omnivla_vision.dataset.support import import_ray
 
 # For a Ray of our own: what goes through its object store are jobs and what came of them, some kB each.
@@ -82,6 +82,17 @@ class Cluster:
         wanted = {names[name]: amount for name, amount in demands.items() if amount}
         return sum(
             min(int(resources.get(name, 0) / amount) for name, amount in wanted.items()) for resources in self.nodes
+        )
+
+    def no_room(self, demands: Mapping[str, float], *, since: str = "") -> NoRoomError:
+        """What to raise if an actor of these demands does not fit, or did not " for 300 s"."""
+        wanted = ", ".join(f"{name} {amount:g}" for name, amount in demands.items() if amount)
+        nodes = "; ".join(
+            ", ".join(f"{name} {node.get(name, 0):g}" for name in ("CPU", "GPU", "memory")) for node in self.nodes
+        )
+        return NoRoomError(
+            f"found no room for a worker ({wanted}) on the cluster{since}, whose nodes have in all: {nodes or 'none'}; "
+            "expected a node that has it and is free; ask for less (--num-cpus, --num-gpus), or wait for the others"
         )
 
     def close(self) -> None:

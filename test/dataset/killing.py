@@ -22,14 +22,14 @@ class Killing:
 
     Attributes:
         recording: a real one.
-        victim: the process that reads, or the raylet above it.
+        victim: the process that reads, or the raylet above it, or nobody: others only wait for this one.
         traces: a folder, in which every killing leaves a file.
         times: how often at most, of all recordings with these traces.
         node: only there, and elsewhere nothing is read before it has happened; empty for everywhere.
     """
 
     recording: BagRecording
-    victim: Literal["worker", "raylet"]
+    victim: Literal["worker", "raylet", "nobody"]
     traces: Path
     times: int = 1
     node: str = ""
@@ -44,7 +44,7 @@ class Killing:
             wait_for((self.traces / "0").exists, f"a killing on {self.node}")
         frames = self.recording.frames()
         yield from islice(frames, 3)
-        if self._here() and self._first():
+        if self._here() and self._first() and self.victim != "nobody":
             os.kill(os.getppid() if self.victim == "raylet" else os.getpid(), signal.SIGKILL)
             time.sleep(60)  # Ray ends a process whose raylet is gone
         yield from frames
