@@ -107,7 +107,7 @@ class ValueHistory:
             run.use(value, frame)
             return
         run.waiting.append(value)
-        while run.waiting[0].at.recorded_ns < frame.recorded_ns - WAIT_NS:
+        while run.waiting and run.waiting[0].at.recorded_ns < frame.recorded_ns - WAIT_NS:
             run.waiting.popleft()
             self.overtaken += 1
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ pa = pytest.importorskip("pyarrow")
 from omnivla_vision.dataset.message_columns import column_type  # noqa: E402
 from omnivla_vision.dataset.topic_values import TopicValues  # noqa: E402
 from test.dataset.messages import ODOMETRY, TWIST, odometry, twist  # noqa: E402
-from test.replay.bags import SQLITE3, START_NS, Message, write  # noqa: E402
+from test.replay.bags import SQLITE3, START_NS, Message, picture, raw, write  # noqa: E402
 
 TOPICS = {"/odom": ODOMETRY, "/cmd_vel": TWIST}
 NO_STAMP = -START_NS / 1e9
@@ -147,3 +150,34 @@ def test_topic_on_another_clock_is_told(tmp_path: Path) -> None:
         (note,) = values.notes
     assert "messages of /odom were stamped seconds later than frames" in note
     assert "are their clocks the same?" in note
+
+
+def test_rows_of_a_dataset(tmp_path: Path, dataset: Callable[..., int], table: Callable[[], Any]) -> None:
+    """Found by type; where a bag lacks a topic its rows have none, and a note says so."""
+    frames = [raw(picture(i), i / 10) for i in range(3)]
+    folder = tmp_path / "drives"
+    folder.mkdir()
+    write(folder / "a", [*frames, twist(0.5, 0.15), odometry(1, 0.02), odometry(2, 0.19)])
+    write(folder / "b", [raw(picture(9), 9.0), odometry(3, 9.0)])
+    assert dataset(folder) == 0
+    rows = table().to_pylist()
+    assert [row["/cmd_vel"] and row["/cmd_vel"]["linear"] for row in rows] == [None, None, [0.5, 0, 0], None]
+    assert [row["/odom"] and row["/odom"]["pose"]["pose"]["position"][0] for row in rows] == [None, 1, 2, 3]
+    assert rows[2]["/odom"]["age_s"] == pytest.approx(0.01)
+    assert "/cmd_vel (geometry_msgs/msg/Twist) is not in the bag" in rows[3]["episode_record"]
+
+
+@pytest.mark.parametrize("clock_ahead_s", [0.0, 3600.0])
+def test_few_messages_are_kept_however_few_frames_ask(tmp_path: Path, clock_ahead_s: float) -> None:
+    """A minute of odometry, 11 MB of Python's memory, between two frames; also if it waits for frames in vain."""
+    messages = (odometry(i, i / 200, stamp_s=i / 200 + clock_ahead_s) for i in range(12_000))
+    bag = write(tmp_path / "bag", messages, storage=SQLITE3)
+    with TopicValues(bag, {"/odom": ODOMETRY}) as values:
+        tracemalloc.start()
+        try:
+            _at(values, 1.0)
+            _at(values, 58.0)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 3_000_000
