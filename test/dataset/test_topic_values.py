@@ -152,6 +152,16 @@ def test_topic_on_another_clock_is_told(tmp_path: Path) -> None:
     assert "are their clocks the same?" in note
 
 
+def test_value_that_waits_for_a_frame_far_ahead(tmp_path: Path) -> None:
+    """It was read with the frame before, and nothing newer came but what was stamped before it."""
+    late = [odometry(2, 6.0, stamp_s=0.3), odometry(3, 10.5, stamp_s=10.4)]
+    bag = write(tmp_path / "bag", [odometry(0, 0.0), odometry(1, 0.5), *late])
+    with TopicValues(bag, {"/odom": ODOMETRY}) as values:
+        assert _odom(values, 0.1) == (0, 100)
+        assert _odom(values, 10.0) == (1, 9500)
+        assert values.notes == ()
+
+
 def test_rows_of_a_dataset(tmp_path: Path, dataset: Callable[..., int], table: Callable[[], Any]) -> None:
     """Found by type; where a bag lacks a topic its rows have none, and a note says so."""
     frames = [raw(picture(i), i / 10) for i in range(3)]
