@@ -90,9 +90,9 @@ class ValueHistory:
         self._frame = frame
         while len(self._runs) > 1 and self._runs[0].last.recorded_ns < frame.recorded_ns - WAIT_NS:
             del self._runs[0]
-        run = self._current()
-        if run is not None:
-            run.use_waiting(frame)  # before newer ones push them out
+        current = self._current()
+        if current is not None:
+            current.use_waiting(frame)  # before newer ones push them out
 
     def add(self, value: Value) -> None:
         """The next value, for the present frame or for later ones."""
