@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
 from omnivla_vision.dataset.errors import DatasetWriteError
 from omnivla_vision.dataset.support import import_lance
+from omnivla_vision.errors import VisionError
 
-# Batches that wait for the disk; a batch is some MB, see `rows.BATCH_BYTES`.
+# Groups of rows that wait for the disk; each is some MB, see `rows.BATCH_BYTES`.
 WAITING = 2
 
 
 class FragmentWriter:
-    """Writes record batches in a thread of its own; a context manager. What was not finished was never there.
+    """Makes and writes record batches in a thread of its own; a context manager. What was not finished was never there.
 
     Args:
         uri: of the dataset, which exists.
@@ -29,25 +30,27 @@ class FragmentWriter:
         self._uri = uri
         self._schema = schema
         self._storage_options = storage_options
-        self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=WAITING)
+        self._batches: queue.Queue[Callable[[], pa.RecordBatch] | None] = queue.Queue(maxsize=WAITING)
         self._giving_up = False
         self._fragments: tuple[str, ...] = ()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Hand a batch over; waits while the disk is slower than the network.
+    def write(self, make: Callable[[], pa.RecordBatch]) -> None:
+        """Hand over what makes a batch; waits while the disk is slower than the network.
 
         Raises:
             DatasetWriteError: the storage refuses.
+            VisionError: raised by an earlier `make`.
         """
-        self._put(batch)
+        self._put(make)
 
     def finish(self) -> tuple[str, ...]:
         """All batches were handed over; returns the fragments as JSON, which `TokenStore.append` takes.
 
         Raises:
             DatasetWriteError: the storage refuses.
+            VisionError: raised by a `make`.
         """
         self._put(None)
         self._thread.join()
@@ -67,15 +70,17 @@ class FragmentWriter:
                 continue
             self._thread.join(0.05)
 
-    def _put(self, batch: pa.RecordBatch | None) -> None:
+    def _put(self, make: Callable[[], pa.RecordBatch] | None) -> None:
         while True:
             self._check()
             try:
-                return self._batches.put(batch, timeout=0.2)
+                return self._batches.put(make, timeout=0.2)
             except queue.Full:
                 continue
 
     def _check(self) -> None:
+        if isinstance(self._error, VisionError):
+            raise self._error
         if self._error is not None:
             raise DatasetWriteError(
                 f"cannot write into {self._uri}: found {self._error}; expected a place with room that can be written; "
@@ -83,7 +88,12 @@ class FragmentWriter:
             ) from self._error
 
     def _incoming(self) -> Iterator[pa.RecordBatch]:
-        while (batch := self._batches.get()) is not None:
+        while (make := self._batches.get()) is not None:
+            try:
+                batch = make()
+            except VisionError as error:  # Lance would make a text of it
+                self._error = error
+                raise
             yield batch
         if self._giving_up:
             raise InterruptedError  # so that nothing half written passes for a fragment
@@ -100,4 +110,4 @@ class FragmentWriter:
             )
             self._fragments = tuple(json.dumps(fragment.to_json()) for fragment in fragments)
         except Exception as error:  # noqa: BLE001 - Lance raises what its storage raises; told by the thread that writes
-            self._error = error
+            self._error = self._error or error

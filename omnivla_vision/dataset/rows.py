@@ -1,4 +1,4 @@
-"""Frames in, record batches out: a recording through the encoder."""
+"""Frames in, rows out: a recording through the encoder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from omnivla_vision.dataset.columns import (
     CAMERA,
@@ -20,17 +18,18 @@ from omnivla_vision.dataset.columns import (
     RECORDED_NS,
     STAMP_NS,
 )
-from omnivla_vision.dataset.description import Description, StoredOutput
+from omnivla_vision.dataset.description import Description
 from omnivla_vision.dataset.errors import RecordingError
 from omnivla_vision.dataset.recording import Episode, Recording, SourceFrame
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.images.raw import ImageError
 from omnivla_vision.tokens.packing import pack
-from omnivla_vision.tokens.token_set import TokenSet
 
 # So many bytes of tokens are handed to the disk at once, and never more rows than that.
 BATCH_BYTES = 4_000_000
 BATCH_ROWS = 256
+# A row's `TokenSet`, not yet packed.
+_TOKENS = "token set"
 # Reasons for rejected frames that are kept; the others are counted.
 PROBLEMS = 5
 
@@ -74,10 +73,10 @@ class Rows:
             end_ns=self._last_ns,
         )
 
-    def batches(
+    def groups(
         self, frames: Iterable[SourceFrame], encoder: VisionEncoder, done: Callable[[int], None]
-    ) -> Generator[pa.RecordBatch, None, None]:
-        """Encode every frame; the last row of the last batch has the episode's record.
+    ) -> Generator[list[dict[str, Any]], None, None]:
+        """Encode every frame; the last row of the last group has the episode's record.
 
         Args:
             frames: the recording's.
@@ -86,7 +85,9 @@ class Rows:
 
         Raises:
             RecordingError: none of its frames is a usable image.
-            NonFiniteTokensError: the tokens do not fit into float16.
+
+        Yields:
+            Rows for `batch` to make a record batch of.
         """
         per_row = 2 * sum(output.elements for output in self._description.outputs)
         most = max(1, min(BATCH_ROWS, BATCH_BYTES // per_row))
@@ -95,7 +96,7 @@ class Rows:
             row = self._row(frame, encoder)
             if row is not None:
                 if len(waiting) == most:  # never the last row: that one has the record
-                    yield self._batch(waiting)
+                    yield waiting
                     waiting = []
                 waiting.append(row)
             done(number)
@@ -106,7 +107,7 @@ class Rows:
                 "at least one"
             )
         waiting[-1][EPISODE_RECORD] = self.episode.to_json()
-        yield self._batch(waiting)
+        yield waiting
 
     def _row(self, frame: SourceFrame, encoder: VisionEncoder) -> dict[str, Any] | None:
         if frame.rgb is None:
@@ -126,7 +127,7 @@ class Rows:
             RECORDED_NS: frame.recorded_ns,
             IMAGE: frame.jpeg,
             EPISODE_RECORD: None,
-            **self._packed(tokens),
+            _TOKENS: tokens,
             **frame.values,
         }
         self._frames[frame.camera] += 1
@@ -134,25 +135,21 @@ class Rows:
         self._last_ns = max(self._last_ns, frame.stamp_ns)
         return row
 
-    def _packed(self, tokens: TokenSet) -> dict[str, NDArray[np.uint8]]:
-        """Rounded as the node rounds them."""
-        return {
-            output.column: np.frombuffer(
-                pack(blocks, self._description.dtype, (output.tokens, output.width)).data, np.uint8
-            )
-            for output, blocks in zip(self._description.outputs, tokens.outputs, strict=True)
-        }
-
     def _reject(self, problem: str) -> None:
         self._rejected += 1
         if len(self._problems) < PROBLEMS:
             self._problems.append(problem)
 
-    def _batch(self, rows: list[dict[str, Any]]) -> pa.RecordBatch:
-        outputs = {output.column: output for output in self._description.outputs}
+    def batch(self, rows: list[dict[str, Any]]) -> pa.RecordBatch:
+        """A group as a record batch, its tokens rounded as the node rounds them; may run in another thread.
+
+        Raises:
+            NonFiniteTokensError: the tokens do not fit into float16.
+        """
+        outputs = {output.column: place for place, output in enumerate(self._description.outputs)}
         return pa.record_batch(
             [
-                _tokens(rows, outputs[field.name], field.type)
+                self._tokens(rows, outputs[field.name], field.type)
                 if field.name in outputs
                 else pa.array([row.get(field.name) for row in rows], field.type)
                 for field in self._schema
@@ -160,11 +157,10 @@ class Rows:
             schema=self._schema,
         )
 
-
-def _tokens(rows: list[dict[str, Any]], output: StoredOutput, kind: pa.DataType) -> pa.Array:
-    numbers = pa.Array.from_buffers(
-        kind.value_type,
-        len(rows) * output.elements,
-        [None, pa.py_buffer(np.concatenate([row[output.column] for row in rows]))],
-    )
-    return pa.FixedSizeListArray.from_arrays(numbers, type=kind)
+    def _tokens(self, rows: list[dict[str, Any]], place: int, kind: pa.DataType) -> pa.Array:
+        output = self._description.outputs[place]
+        shape = len(rows) * output.tokens, output.width
+        blocks = [block for row in rows for block in row[_TOKENS].outputs[place]]
+        packed = pack(blocks, self._description.dtype, shape).data
+        numbers = pa.Array.from_buffers(kind.value_type, len(rows) * output.elements, [None, pa.py_buffer(packed)])
+        return pa.FixedSizeListArray.from_arrays(numbers, type=kind)

@@ -108,10 +108,10 @@ def missing_jobs(store: TokenStore, recordings: Sequence[Recording], say: Callab
         if episode is None:
             missing.append(recording)
         elif episode.size != recording.size:
+            delete = f"dataset.delete(\"episode = '{episode.id}'\")"
             say(
                 f"{recording.path} has {recording.size} bytes, and had {episode.size} when its rows were made; these "
-                f"stay as they are. If it has changed, delete them (Lance: dataset.delete(\"episode = '{episode.id}'\")) "
-                "and run the command again."
+                f"stay as they are. If it has changed, delete them (Lance: {delete}) and run the command again."
             )
     start = max((episode.index for episode in present.values()), default=-1) + 1
     return [Job(index, recording) for index, recording in enumerate(missing, start=start)]

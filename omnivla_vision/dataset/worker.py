@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -113,8 +114,8 @@ class Worker:
                 FragmentWriter(self._request.uri, self.schema, self._request.storage_options) as writer,
                 Prefetch(lambda: _guarded(job.recording)) as frames,
             ):
-                for batch in rows.batches(frames, self._encoder, frames_done):
-                    writer.write(batch)
+                for group in rows.groups(frames, self._encoder, frames_done):
+                    writer.write(partial(rows.batch, group))
                 fragments = writer.finish()
         except (_BrokenRecordingError, RecordingError) as error:
             return Done(job=job, problem=str(error))
