@@ -1,4 +1,4 @@
-"""The network on a GPU, measured; see gpu.sh. NOT YET RUN ON A GPU. On a CPU a rehearsal with a reduced depth."""
+"""The network on a GPU, measured; see gpu.sh. On a CPU a rehearsal with a reduced depth."""
 
 from __future__ import annotations
 

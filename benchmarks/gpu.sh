@@ -3,7 +3,7 @@
 # mixed precision, on plain and on realistic weights: what the gate says, milliseconds for one and two images, memory, the
 # fraction of the matrix peak measured in the same run, and timm in bfloat16 beside them if it is installed.
 #
-# NOT YET RUN ON A GPU. Needs Python with torch, numpy, safetensors, OpenCV and Pillow, and downloads nothing. Without a GPU
+# Run on an H100 with torch 2.11 (results/gpu_h100.txt), up to `mixed`, not in it. Needs Python with torch, numpy, safetensors, OpenCV and Pillow, and downloads nothing. Without a GPU
 # it runs on the CPU with a reduced depth, to show that it works; such numbers mean nothing. About five minutes, most of
 # them inductor's; --max-autotune takes longer.
 #

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 from dataclasses import dataclass
 
 import torch
 
 from omnivla_vision.engine import machine
 
-# The first GPU generations with bfloat16 in their matrix units (Ampere), and with Triton's compiler (Volta).
+# The first GPU generation with bfloat16 in its matrix units (Ampere).
 BFLOAT16_CAPABILITY = (8, 0)
-TRITON_CAPABILITY = (7, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +21,12 @@ class Facts:
         gpu: its name; empty where torch can use none.
         capability: the GPU's compute capability, e.g. (8, 7) of a Jetson Orin.
         tensorrt: whether torch-tensorrt and TensorRT are installed.
-        compiler: whether there is a C++ compiler.
-        triton: whether triton is installed.
         cpu_bfloat16: whether the CPU multiplies bfloat16.
     """
 
     gpu: str = ""
     capability: tuple[int, int] = (0, 0)
     tensorrt: bool = False
-    compiler: bool = False
-    triton: bool = False
     cpu_bfloat16: bool = False
 
 
@@ -44,8 +37,6 @@ def facts() -> Facts:
         gpu=torch.cuda.get_device_name(0) if gpu else "",
         capability=torch.cuda.get_device_capability(0) if gpu else (0, 0),
         tensorrt=_installed("torch_tensorrt") and _installed("tensorrt"),
-        compiler=shutil.which(os.environ.get("CXX", "g++")) is not None,
-        triton=_installed("triton"),
         cpu_bfloat16=machine.has_bfloat16(),
     )
 
@@ -64,10 +55,8 @@ def choices(facts: Facts) -> list[tuple[str, str, str]]:
             found += _each("tensorrt", ("float16", "mixed", *bfloat16), f"{facts.gpu} with torch-tensorrt")
         else:
             found.append(("tensorrt", "float16", facts.gpu))  # its refusal says what is missing
-        if facts.compiler and facts.triton and facts.capability >= TRITON_CAPABILITY:
-            # Its generated kernels contain the casts: mixed loses next to nothing to float16, whose build is saved.
-            found += _each("inductor", ("mixed", *bfloat16), f"{facts.gpu} with triton and a C++ compiler")
-        # torch's own kernels, recorded as one CUDA graph.
+        # torch's own kernels, recorded as one CUDA graph. Not inductor, a tenth faster: its package ended the process on
+        # the one GPU where it was tried (docs/engines.md). Who names it gets it.
         found += _each("eager", ("float16", "mixed", *bfloat16, "float32"), facts.gpu)
     if facts.cpu_bfloat16:
         found.append(("onednn", "bfloat16", "this CPU has bfloat16 instructions"))
