@@ -39,7 +39,7 @@ ROOMS = {
     "live": "encoder goal images tokens",
     "replay": "encoder errors goal images live network output_files process progress resources tokens",
     "goal_sequence": "encoder engine errors goal images live network process replay tokens",
-    "dataset": "encoder errors images loading network replay resources tokens",
+    "dataset": "encoder errors images loading network process replay resources tokens",
     "bench": "encoder engine errors goal images network tokens weights",
     "doctor": "engine transport",
     "ros": "encoder engine errors goal goal_sequence images live loading network output_files process tokens transport"

@@ -12,9 +12,12 @@ import pyarrow as pa
 from omnivla_vision.dataset.errors import DatasetWriteError
 from omnivla_vision.dataset.support import import_lance
 from omnivla_vision.errors import VisionError
+from omnivla_vision.process.heap import trim
 
 # Groups of rows that wait for the disk; each is some MB, see `rows.BATCH_BYTES`.
 WAITING = 2
+# After so many the heaps are trimmed: some hundred MB.
+TRIM_EVERY = 32
 
 
 class FragmentWriter:
@@ -88,7 +91,11 @@ class FragmentWriter:
             ) from self._error
 
     def _incoming(self) -> Iterator[pa.RecordBatch]:
+        number = 0
         while (make := self._batches.get()) is not None:
+            number += 1
+            if number % TRIM_EVERY == 0:
+                trim()
             try:
                 batch = make()
             except VisionError as error:  # Lance would make a text of it

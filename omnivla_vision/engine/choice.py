@@ -55,8 +55,8 @@ def choices(facts: Facts) -> list[tuple[str, str, str]]:
             found += _each("tensorrt", ("float16", "mixed", *bfloat16), f"{facts.gpu} with torch-tensorrt")
         else:
             found.append(("tensorrt", "float16", facts.gpu))  # its refusal says what is missing
-        # torch's own kernels, recorded as one CUDA graph. Not inductor, a tenth faster: its package ended the process on
-        # the one GPU where it was tried (docs/engines.md). Who names it gets it.
+        # torch's own kernels, recorded as one CUDA graph. Not inductor, a tenth faster: its package ended the process
+        # on the one GPU where it was tried (docs/engines.md). Who names it gets it.
         found += _each("eager", ("float16", "mixed", *bfloat16, "float32"), facts.gpu)
     if facts.cpu_bfloat16:
         found.append(("onednn", "bfloat16", "this CPU has bfloat16 instructions"))

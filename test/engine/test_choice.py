@@ -36,9 +36,7 @@ EAGER = ["eager float16", "eager mixed", "eager bfloat16", "eager float32"]
         pytest.param(EPYC, ["onednn bfloat16", "onednn float32", "eager float32"], id="epyc"),
         pytest.param(Facts(), ["onednn float32", "eager float32"], id="old-cpu"),
         # Tools for a GPU that is not there change nothing.
-        pytest.param(
-            Facts(tensorrt=True), ["onednn float32", "eager float32"], id="tools-alone"
-        ),
+        pytest.param(Facts(tensorrt=True), ["onednn float32", "eager float32"], id="tools-alone"),
     ],
 )
 def test_the_order(facts: Facts, expected: list[str]) -> None:
