@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from test.dataset.conftest import write_drive
+from test.dataset.messages import odometry, twist
 from test.encoders import random_encoder
 from test.replay import bags
 from test.replay.conftest import TINY
@@ -125,6 +126,33 @@ def test_sampled_by_stamps(tmp_path: Path, dataset: Callable[..., int], table: C
     assert dataset(bag, "--rate", "4", "--start", "0.2", "--duration", "0.8") == 0
     stamps = [(stamp - bags.START_NS) / 1e9 for stamp in table()["stamp_ns"].to_pylist()]
     assert stamps == [0.2, 0.4, 0.7, 0.9]  # 0.45 and 0.95 lie in the middle of two
+
+
+def test_other_topics_are_columns(
+    drives: Path, tmp_path: Path, dataset: Callable[..., int], table: Callable[..., Any], capsys: Any
+) -> None:
+    """Found by type, over all bags; a bag that lacks one has an empty column, and says so."""
+    camera = [bags.raw(bags.picture(20 + i), 200 + i / 10) for i in range(3)]
+    others = [odometry(1.5, 200.05), odometry(2.5, 200.15), twist(0.4, 200.12)]
+    bags.write(drives / "drive_11", sorted([*camera, *others], key=lambda message: message.at_s))
+    assert dataset(drives) == 0
+    rows = table().to_pylist()
+    assert [row["/odom"] for row in rows[:8]] == [None] * 8
+    assert [row["/odom"]["pose"]["pose"]["position"] for row in rows[8:]] == [[1.5, 2.0, 3.0], [2.5, 2.0, 3.0]]
+    assert [row["/odom"]["age_s"] for row in rows[8:]] == pytest.approx([0.05, 0.05])
+    assert [row["/cmd_vel"] and row["/cmd_vel"]["linear"][0] for row in rows[7:]] == [None, None, 0.4]
+    assert "/odom (nav_msgs/msg/Odometry) is not in the bag: its column is empty." in capsys.readouterr().err
+    # The dataset's columns are the rule for whoever joins; others can be asked for only at its beginning.
+    write_drive(drives / "drive_12", 1, start_s=300.0)
+    assert dataset(drives, "--topics", "/odom") == 1
+    assert "topics" in capsys.readouterr().err
+    assert dataset(drives) == 0
+    assert dataset(drives, "--topics", "/odom", out=tmp_path / "one") == 0
+    assert [name for name in table(tmp_path / "one").column_names if name.startswith("/")] == ["/odom"]
+    assert dataset(drives, "--topics", out=tmp_path / "none") == 0
+    assert not [name for name in table(tmp_path / "none").column_names if name.startswith("/")]
+    assert dataset(drives, "--topics", "/nowhere", out=tmp_path / "missing") == 1
+    assert "found no topic /nowhere in any of the bags" in capsys.readouterr().err
 
 
 def test_a_frame_that_is_no_image_is_said_and_left_out(
