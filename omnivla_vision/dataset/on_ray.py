@@ -93,7 +93,7 @@ class RayRunner:
             self._cluster = Cluster(self._address)
             if self._cluster.local and not self._cluster.room(self._pool.demands):
                 raise self._cluster.no_room(self._pool.demands)
-            if not self._pool.demands["num_gpus"] and any(node.get("GPU") for node in self._cluster.nodes):
+            if not self._pool.demands["num_gpus"] and any(node.get("GPU") for node in self._cluster.nodes.values()):
                 self._say("the cluster has GPUs, and none of them is used; --num-gpus 1 gives one to each actor")
         self._moved_s = time.monotonic()
         while self._description is None:
@@ -181,9 +181,9 @@ class RayRunner:
 
     def _room(self, memory: int) -> int:
         """For how many actors, if each needs what the first one took; from now on they ask for it."""
-        most = max(node.get("memory", 0) for node in self._joined.nodes)
+        most = max(node.get("memory", 0) for node in self._joined.nodes.values())
         self._pool.demands["memory"] = min(memory, most)
-        return max(1, self._joined.room(self._pool.demands))
+        return max(1, sum(self._joined.room(self._pool.demands).values()))
 
     def _lost(self, actor: PooledActor, reason: str) -> None:
         where = f"a worker on node {actor.node}" if actor.node else "a worker"
@@ -212,14 +212,16 @@ class RayRunner:
     def _check_for_standstill(self) -> None:
         """What none of the nodes can see is broken; and if nobody works, since nobody finds room, that is the end."""
         actors = self._pool.actors
-        working = any(actor.job is not None or (actor.node and not actor.loaded) for actor in actors)
-        self._moved_s = time.monotonic() if working else self._moved_s
+        if any(actor.job is not None or (actor.node and not actor.loaded) for actor in actors):
+            self._moved_s = time.monotonic()
         impatient = time.monotonic() > self._moved_s + self._patience_s
-        if (actors and all(actor.node for actor in actors)) or (impatient and any(actor.loaded for actor in actors)):
-            for done in list(self._schedule.give_up({actor.node for actor in actors if actor.node})):
-                self._finish(done, "")
-        elif impatient:
+        if impatient and not any(actor.loaded for actor in actors):
             raise self._joined.no_room(self._pool.demands, since=f" for {self._patience_s:.0f} s")
+        if self._schedule.seen_nowhere:
+            waiting = not impatient and any(not actor.node for actor in actors)
+            nodes = self._joined.room(self._pool.demands) if waiting else {actor.node for actor in actors}
+            for done in list(self._schedule.give_up(set(nodes) - {""})):
+                self._finish(done, "")
 
     @property
     def _joined(self) -> Cluster:

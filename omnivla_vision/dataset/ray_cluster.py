@@ -68,27 +68,34 @@ class Cluster:
         printing.print_to_stdstream = lambda *_, **__: None
 
     @property
-    def nodes(self) -> list[dict[str, float]]:
-        """What each node that lives has in all: CPU, GPU, memory (bytes), ..."""
-        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+    def nodes(self) -> dict[str, dict[str, float]]:
+        """Address of each node that lives -> what it has in all: CPU, GPU, memory (bytes), ..."""
+        return {node["NodeManagerAddress"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
 
     def address_of(self, node: str) -> str:
         """Of a node, by Ray's id of it."""
         return next(str(known["NodeManagerAddress"]) for known in self._ray.nodes() if known["NodeID"] == node)
 
-    def room(self, demands: Mapping[str, float]) -> int:
-        """How many actors of these demands fit, if nobody else is there; by Ray's names: num_cpus, num_gpus, memory."""
+    def room(self, demands: Mapping[str, float]) -> dict[str, int]:
+        """How many actors of these demands fit on each node, if nobody else is there; nodes without room are left out.
+
+        Args:
+            demands: by Ray's names: num_cpus, num_gpus, memory (bytes).
+        """
         names = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
         wanted = {names[name]: amount for name, amount in demands.items() if amount}
-        return sum(
-            min(int(resources.get(name, 0) / amount) for name, amount in wanted.items()) for resources in self.nodes
-        )
+        room = {
+            address: min(int(resources.get(name, 0) / amount) for name, amount in wanted.items())
+            for address, resources in self.nodes.items()
+        }
+        return {address: number for address, number in room.items() if number}
 
     def no_room(self, demands: Mapping[str, float], *, since: str = "") -> NoRoomError:
         """What to raise if an actor of these demands does not fit, or did not " for 300 s"."""
         wanted = ", ".join(f"{name} {amount:g}" for name, amount in demands.items() if amount)
         nodes = "; ".join(
-            ", ".join(f"{name} {node.get(name, 0):g}" for name in ("CPU", "GPU", "memory")) for node in self.nodes
+            ", ".join(f"{name} {node.get(name, 0):g}" for name in ("CPU", "GPU", "memory"))
+            for node in self.nodes.values()
         )
         return NoRoomError(
             f"found no room for a worker ({wanted}) on the cluster{since}, whose nodes have in all: {nodes or 'none'}; "

@@ -145,7 +145,7 @@ class Pool:
 
 
 def _reason(error: Exception) -> str:
-    """Ray's message in a line; the details are in its logs."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines[1:] if line and not line.startswith(("class_name", "actor_id", "pid", "namespace"))]
-    return (told or lines)[0][:300]
+    """Ray's own, in a line: its first says only that something was lost, those with a tab say which actor it was."""
+    first, *others = str(error).splitlines() or [type(error).__name__]
+    told = [line.strip() for line in others if line.strip() and not line.startswith("\t")]
+    return (told or [first])[0][:300]

@@ -30,6 +30,11 @@ class Schedule:
         """Jobs of which nothing has come yet."""
         return len(self._order) - len(self._done)
 
+    @property
+    def seen_nowhere(self) -> bool:
+        """Whether a job waits that some node could not see."""
+        return any(self._unseen[job.index] for job in self._waiting)
+
     def take(self, node: str) -> Job | None:
         """The next job for a worker on that node, if there is one that the node can see."""
         job = next((job for job in self._waiting if node not in self._unseen[job.index]), None)
@@ -68,7 +73,7 @@ class Schedule:
         """What came of the jobs that none of these nodes can see."""
         for job in list(self._waiting):
             tried = self._unseen[job.index]
-            if tried and set(nodes) <= tried.keys():
+            if tried and nodes and set(nodes) <= tried.keys():
                 self._waiting.remove(job)
                 problem = (
                     f"found nothing at {job.recording.path} on {', '.join(sorted(tried))} "

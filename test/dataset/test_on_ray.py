@@ -65,7 +65,7 @@ def local(bench: Bench) -> Any:
 
 
 def test_two_nodes_make_the_rows_of_one_process(bench: Bench, local: Any, tmp_path: Path) -> None:
-    """Also with a bag that only one node sees, and with one that breaks off in the middle."""
+    """Also with a bag that only one node sees, one that breaks off, and an actor that never finds room."""
     told = Told()
     recordings = bench.recordings()
     broken = bag(tmp_path / "broken", 300, first=50)
@@ -74,7 +74,7 @@ def test_two_nodes_make_the_rows_of_one_process(bench: Bench, local: Any, tmp_pa
     gone = bag(tmp_path / "gone", 2)
     shutil.rmtree(gone.path)
     summary = make(
-        bench, request(bench.folder / "two.lance"), [recordings[0], broken, gone, *recordings[1:]], told, actors=2
+        bench, request(bench.folder / "two.lance"), [recordings[0], broken, gone, *recordings[1:]], told, actors=3
     )
     made = rows(bench.folder / "two.lance")
     kept = [name for name in made.column_names if name not in ("episode_index", "episode_record")]
@@ -108,7 +108,9 @@ def test_workers_that_are_killed(bench: Bench, local: Any, tmp_path: Path) -> No
     assert len(list(always.iterdir())) == DEADLY
     assert list(summary.broken) == [str(deadly.path)]
     assert f"{DEADLY} workers in a row were lost" in summary.broken[str(deadly.path)]
-    assert sum("was lost" in sentence for sentence in told.sentences) == 1 + DEADLY
+    lost = [sentence for sentence in told.sentences if "was lost" in sentence]
+    assert len(lost) == 1 + DEADLY
+    assert all("its worker process has died" in sentence for sentence in lost), lost
 
 
 def test_a_node_that_is_killed(bench: Bench, local: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +122,7 @@ def test_a_node_that_is_killed(bench: Bench, local: Any, tmp_path: Path, capfd: 
         bench.start_second()
     assert (tmp_path / "0").exists()
     assert len(told.began_ids) == 5
+    assert f"a worker on node {SECOND} was lost: The actor" in told.sentences[-1]
     assert rows(bench.folder / "node.lance").equals(local)
     assert capfd.readouterr() == ("", "")  # Ray would print the raylet's log
 
