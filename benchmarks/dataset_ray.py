@@ -81,15 +81,15 @@ def seconds(runner: Runner, jobs: Sequence[Job], store: TokenStore) -> float:
 
 
 @contextmanager
-def two_actors(request: Request) -> Iterator[tuple[RayRunner, dict[str, float]]]:
-    """On a Ray of this machine alone; and what its start and the first encoder took, in seconds."""
+def two_actors(request: Request, address: str) -> Iterator[tuple[RayRunner, dict[str, float]]]:
+    """On Ray; and what its start and the first encoder took, in seconds."""
     started = time.perf_counter()
-    with RayRunner(request, actors=2) as runner:
+    with RayRunner(request, address=address, actors=2) as runner:
         runner.describe()
         yield runner, {"ray_and_first_encoder_s": round(time.perf_counter() - started, 1)}
 
 
-def measure(preset: str, recordings: int, frames: int, turns: int) -> dict[str, Any]:
+def measure(preset: str, recordings: int, frames: int, turns: int, address: str) -> dict[str, Any]:
     """Seconds of every turn, and the ratios of their medians."""
     drive = resource_path("resource/sample_drive")
     starts = [number * frames / RATE for number in range(recordings)]
@@ -101,7 +101,7 @@ def measure(preset: str, recordings: int, frames: int, turns: int) -> dict[str, 
             encoder=EncoderOptions(preset=preset, engine="eager", threads=1),
         )
         worker = Worker(request)
-        with TokenStore(request.uri).held() as store, two_actors(request) as (on_ray, start):
+        with TokenStore(request.uri).held() as store, two_actors(request, address) as (on_ray, start):
             store.create_or_join(worker.description, {}, worker.schema)
             runners: dict[str, Any] = {
                 "one_process": LocalRunner(worker),
@@ -121,6 +121,7 @@ def measure(preset: str, recordings: int, frames: int, turns: int) -> dict[str, 
         "recordings": recordings,
         "frames_each": frames,
         "turns": turns,
+        "cluster": address or "of this machine alone",
         **start,
         "seconds": {name: [round(value, 2) for value in values] for name, values in taken.items()},
         "frames_per_s": {name: round(recordings * frames / median[name], 2) for name in taken},
@@ -137,6 +138,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=6, help="an even number; the drive has 130 frames")
     parser.add_argument("--frames", type=int, default=20, help="of each")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--ray", default="", metavar="ADDRESS", help="of a cluster (one of this machine alone)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     arguments = parser.parse_args()
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ": ")
@@ -149,7 +151,7 @@ def main() -> None:
             "ray": ray.__version__,
             "python": platform.python_version(),
         },
-        **measure(arguments.preset, arguments.recordings, arguments.frames, arguments.turns),
+        **measure(arguments.preset, arguments.recordings, arguments.frames, arguments.turns, arguments.ray),
         "load_average_after": round(os.getloadavg()[0], 2),
     }
     print(json.dumps(report, indent=2))

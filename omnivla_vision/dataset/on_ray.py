@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from omnivla_vision.dataset.alike import require_rows, require_shared, require_software
 from omnivla_vision.dataset.description import Description
-from omnivla_vision.dataset.errors import DifferentNodeError, NodeRefusedError, NoRoomError
+from omnivla_vision.dataset.errors import NodeRefusedError, NoRoomError
 from omnivla_vision.dataset.ray_cluster import Cluster
 from omnivla_vision.dataset.ray_pool import PROGRESS_S, Lost, Pool, PooledActor
 from omnivla_vision.dataset.ray_worker import Loaded, Place, Refused, Unseen, software
 from omnivla_vision.dataset.run import Watcher
 from omnivla_vision.dataset.schedule import Schedule
-from omnivla_vision.dataset.shared import require_shared
 from omnivla_vision.dataset.support import import_ray
 from omnivla_vision.dataset.worker import Done, Job, Request
 
@@ -151,11 +151,7 @@ class RayRunner:
 
     def _placed(self, actor: PooledActor, place: Place) -> None:
         actor.node = self._joined.address_of(place.node)
-        if place.software != self._software:
-            raise DifferentNodeError(
-                f"found {place.software} on node {actor.node}; expected {self._software}, as here; install the same on "
-                "every node"
-            )
+        require_software(self._software, place.software, actor.node)
         actor.load()
 
     def _loaded(self, actor: PooledActor, event: Loaded) -> None:
@@ -165,13 +161,7 @@ class RayRunner:
             self._warnings += event.warnings
             if not self._wanted:
                 self._wanted = self._room(event.memory)
-            return
-        first, node = self._description
-        if differences := first.differences(event.description):
-            raise DifferentNodeError(
-                f"found that node {actor.node} makes other rows than node {node} ({'; '.join(differences)}); expected "
-                "the same of all; put the weights where all nodes see the same files, and name --engine and --precision"
-            )
+        require_rows(self._description, event.description, actor.node)
 
     def _say(self, sentence: str) -> None:
         if self._watcher is None:

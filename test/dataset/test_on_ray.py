@@ -17,7 +17,7 @@ pytest.importorskip("lance")
 pytest.importorskip("ray")
 
 from omnivla_vision import errors
-from omnivla_vision.dataset import shared
+from omnivla_vision.dataset import alike
 from omnivla_vision.dataset.errors import (
     ClusterError,
     DifferentDatasetError,
@@ -164,7 +164,7 @@ def test_a_dataset_that_a_node_does_not_see(bench: Bench, tmp_path: Path) -> Non
 @needs_mounts
 def test_what_a_node_writes_elsewhere(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a folder of that name, which is not the one that is here."""
-    monkeypatch.setattr(shared, "VISIBLE_S", 0.5)
+    monkeypatch.setattr(alike, "VISIBLE_S", 0.5)
     shutil.copytree(bench.hidden / "seen.lance", bench.instead / "seen.lance")
     waiting = [Killing(recording, "nobody", tmp_path, node=SECOND) for recording in bench.recordings()]
     with pytest.raises(NotSharedError, match=rf"which node {SECOND} has written"):
