@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from omnivla_vision.dataset.errors import DatasetWriteError
 from omnivla_vision.dataset.support import import_lance
-from omnivla_vision.errors import VisionError
 from omnivla_vision.process.heap import trim
 
 # Groups of rows that wait for the disk; each is some MB, see `rows.BATCH_BYTES`.
@@ -36,7 +35,8 @@ class FragmentWriter:
         self._batches: queue.Queue[Callable[[], pa.RecordBatch] | None] = queue.Queue(maxsize=WAITING)
         self._giving_up = False
         self._fragments: tuple[str, ...] = ()
-        self._error: Exception | None = None
+        self._error: Exception | None = None  # the storage's
+        self._raised: Exception | None = None  # by what makes a batch
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
 
     def write(self, make: Callable[[], pa.RecordBatch]) -> None:
@@ -44,7 +44,7 @@ class FragmentWriter:
 
         Raises:
             DatasetWriteError: the storage refuses.
-            VisionError: raised by an earlier `make`.
+            Exception: as an earlier `make` has raised it.
         """
         self._put(make)
 
@@ -53,7 +53,7 @@ class FragmentWriter:
 
         Raises:
             DatasetWriteError: the storage refuses.
-            VisionError: raised by a `make`.
+            Exception: as a `make` has raised it.
         """
         self._put(None)
         self._thread.join()
@@ -82,8 +82,8 @@ class FragmentWriter:
                 continue
 
     def _check(self) -> None:
-        if isinstance(self._error, VisionError):
-            raise self._error
+        if self._raised is not None:
+            raise self._raised
         if self._error is not None:
             raise DatasetWriteError(
                 f"cannot write into {self._uri}: found {self._error}; expected a place with room that can be written; "
@@ -98,8 +98,8 @@ class FragmentWriter:
                 trim()
             try:
                 batch = make()
-            except VisionError as error:  # Lance would make a text of it
-                self._error = error
+            except Exception as error:  # Lance would make a text of it
+                self._raised = error
                 raise
             yield batch
         if self._giving_up:
@@ -117,4 +117,4 @@ class FragmentWriter:
             )
             self._fragments = tuple(json.dumps(fragment.to_json()) for fragment in fragments)
         except Exception as error:  # noqa: BLE001 - Lance raises what its storage raises; told by the thread that writes
-            self._error = self._error or error
+            self._error = error

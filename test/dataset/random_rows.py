@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,13 @@ def write(
         for index, frames in episodes.items():
             columns = rows(described, index, frames, (values or {}).get(index, {}))
             with FragmentWriter(str(uri), schema) as writer:
-                writer.write(
-                    pa.record_batch([pa.array(columns[item.name], item.type) for item in schema], schema=schema)
-                )
+                writer.write(partial(batch_of, columns, schema))
                 store.append(writer.finish())
     return uri
+
+
+def batch_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:
+    return pa.record_batch([pa.array(columns[item.name], item.type) for item in schema], schema=schema)
 
 
 def drive(frames: int, *, every_ns: int = 100_000_000, cameras: int = 1) -> list[tuple[int, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ def random_walks(
         columns: what is in them, and in others instead of the usual, for the frames of every episode.
         names: of the episodes.
     """
-    import pyarrow as pa
 
     from omnivla_vision.dataset.columns import schema_of
     from omnivla_vision.dataset.fragments import FragmentWriter
@@ -56,7 +56,7 @@ def random_walks(
                 episode = Episode.from_json(cells["episode_record"][-1])
                 cells["episode_record"][-1] = replace(episode, id=names[index]).to_json()
             with FragmentWriter(str(path), schema) as writer:
-                writer.write(pa.record_batch([pa.array(cells[item.name], item.type) for item in schema], schema=schema))
+                writer.write(partial(random_rows.batch_of, cells, schema))
                 store.append(writer.finish())
     return path
 

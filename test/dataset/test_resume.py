@@ -58,6 +58,7 @@ def files(out: Path) -> list[Path]:
     return list((out / "data").iterdir()) if (out / "data").exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda sent: sent.name)
 def test_a_run_that_was_ended_goes_on(
     sent: signal.Signals, drives: Path, tmp_path: Path, dataset: Callable[..., int], table: Callable[..., Any]
@@ -128,6 +129,7 @@ def test_a_bag_without_a_single_picture(
     assert "found no usable image among 3 frames" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path: Path, table: Callable[..., Any], dataset: Callable[..., int]) -> None:
     """After it was given room, the run goes on; what was there stays readable, and what was half written is removed."""
     drives = tmp_path / "drives"
