@@ -28,11 +28,11 @@ import torch
 from constant_encoder import constant_encoder
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from omnivla_vision.dataset.bag_recording import BagOptions
-from omnivla_vision.dataset.plan import plan_bags
-from omnivla_vision.dataset.run import LocalRunner, Watcher, add_missing
+from omnivla_vision.dataset.making.run import LocalRunner, Watcher, add_missing
+from omnivla_vision.dataset.making.worker import Request, Worker
+from omnivla_vision.dataset.recordings.bag_recording import BagOptions
+from omnivla_vision.dataset.recordings.plan import plan_bags
 from omnivla_vision.dataset.store import TokenStore
-from omnivla_vision.dataset.worker import Request, Worker
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.loading import EncoderOptions, load_encoder
 from omnivla_vision.network.presets import get_preset

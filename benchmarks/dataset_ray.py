@@ -26,11 +26,11 @@ from typing import Any
 import ray
 import torch
 
-from omnivla_vision.dataset.bag_recording import BagOptions, open_recording
-from omnivla_vision.dataset.on_ray import RayRunner
-from omnivla_vision.dataset.run import LocalRunner, Runner, Watcher
+from omnivla_vision.dataset.cluster.on_ray import RayRunner
+from omnivla_vision.dataset.making.run import LocalRunner, Runner, Watcher
+from omnivla_vision.dataset.making.worker import Done, Job, Request, Worker
+from omnivla_vision.dataset.recordings.bag_recording import BagOptions, open_recording
 from omnivla_vision.dataset.store import TokenStore
-from omnivla_vision.dataset.worker import Done, Job, Request, Worker
 from omnivla_vision.loading import EncoderOptions
 from omnivla_vision.resources import resource_path
 

@@ -20,8 +20,8 @@ from omnivla_vision.cli.paths import path
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-    from omnivla_vision.dataset.plan import Plan
-    from omnivla_vision.dataset.run import Summary
+    from omnivla_vision.dataset.making.run import Summary
+    from omnivla_vision.dataset.recordings.plan import Plan
     from omnivla_vision.dataset.store import TokenStore
 
 
@@ -122,10 +122,10 @@ def _every_ns(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace, store: TokenStore) -> Plan:
-    from omnivla_vision.dataset.bag_recording import BagOptions
-    from omnivla_vision.dataset.frame_options import FrameOptions
-    from omnivla_vision.dataset.plan import plan_bags
-    from omnivla_vision.dataset.plan_frames import plan_frames
+    from omnivla_vision.dataset.recordings.bag_recording import BagOptions
+    from omnivla_vision.dataset.recordings.frame_options import FrameOptions
+    from omnivla_vision.dataset.recordings.plan import plan_bags
+    from omnivla_vision.dataset.recordings.plan_frames import plan_frames
 
     cameras = tuple(arguments.image_topic)
     common: dict[str, Any] = {
@@ -148,9 +148,9 @@ def _plan(arguments: argparse.Namespace, store: TokenStore) -> Plan:
 def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summary:
     from omnivla_vision.cli.dataset_progress import Bars
     from omnivla_vision.dataset.made_by import made_by
-    from omnivla_vision.dataset.run import add_missing
-    from omnivla_vision.dataset.sampling import sampling_name
-    from omnivla_vision.dataset.worker import Request
+    from omnivla_vision.dataset.making.run import add_missing
+    from omnivla_vision.dataset.making.worker import Request
+    from omnivla_vision.dataset.recordings.sampling import sampling_name
 
     request = Request(
         uri=store.uri,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from pathlib import Path
 
-    from omnivla_vision.dataset.info import DatasetInfo
+    from omnivla_vision.dataset.report.info import DatasetInfo
 
 # Rows of the table of episodes; --json has all.
 LISTED = 20
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_file(arguments.html)
     dataset = open_dataset(arguments.dataset if "://" in arguments.dataset else str(path(arguments.dataset)))
 
-    from omnivla_vision.dataset.examine import info_of
+    from omnivla_vision.dataset.report.examine import info_of
 
     info = info_of(dataset)
     if arguments.json:
@@ -64,7 +64,7 @@ def show(info: DatasetInfo) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from omnivla_vision.dataset import info_text as text
+    from omnivla_vision.dataset.report import info_text as text
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
     console.print(Text(info.uri, style="bold"))
@@ -105,7 +105,7 @@ def _write_page(file: Path, dataset: Any, info: DatasetInfo) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
 
-    from omnivla_vision.dataset.page import dataset_page
+    from omnivla_vision.dataset.report.page import dataset_page
     from omnivla_vision.output_files import write
     from omnivla_vision.progress import CountColumn, CountedProgress
 

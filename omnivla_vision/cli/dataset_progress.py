@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from omnivla_vision.dataset.run import Watcher
-from omnivla_vision.dataset.worker import Done, Job
+from omnivla_vision.dataset.making.run import Watcher
+from omnivla_vision.dataset.making.worker import Done, Job
 from omnivla_vision.progress import CountColumn, CountedProgress
 
 

@@ -12,8 +12,8 @@ from omnivla_vision.cli.numbers import positive, whole_positive
 from omnivla_vision.errors import VisionError
 
 if TYPE_CHECKING:
-    from omnivla_vision.dataset.run import Runner
-    from omnivla_vision.dataset.worker import Request
+    from omnivla_vision.dataset.making.run import Runner
+    from omnivla_vision.dataset.making.worker import Request
 
 
 class RayOptionError(VisionError):
@@ -52,8 +52,8 @@ def opened_runner(arguments: argparse.Namespace, request: Request) -> Iterator[C
         RaySupportMissingError: Ray is not installed.
     """
     if arguments.ray is None:
-        from omnivla_vision.dataset.run import LocalRunner
-        from omnivla_vision.dataset.worker import Worker
+        from omnivla_vision.dataset.making.run import LocalRunner
+        from omnivla_vision.dataset.making.worker import Worker
 
         given = [name for name in ("ray_actors", "num_cpus", "num_gpus") if getattr(arguments, name) is not None]
         if given:
@@ -61,7 +61,7 @@ def opened_runner(arguments: argparse.Namespace, request: Request) -> Iterator[C
             raise RayOptionError(f"found {option} without --ray; expected both; add --ray, or leave out {option}")
         yield lambda: LocalRunner(Worker(request))
         return
-    from omnivla_vision.dataset.on_ray import RayRunner
+    from omnivla_vision.dataset.cluster.on_ray import RayRunner
 
     with RayRunner(
         request,

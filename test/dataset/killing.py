@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from omnivla_vision.dataset.bag_recording import BagRecording
 from omnivla_vision.dataset.recording import SourceFrame
+from omnivla_vision.dataset.recordings.bag_recording import BagRecording
 from test.processes import wait_for
 
 

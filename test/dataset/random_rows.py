@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from omnivla_vision.dataset.columns import schema_of
 from omnivla_vision.dataset.description import Description, StoredOutput
-from omnivla_vision.dataset.fragments import FragmentWriter
+from omnivla_vision.dataset.making.fragments import FragmentWriter
 from omnivla_vision.dataset.recording import Episode
 from omnivla_vision.dataset.store import TokenStore
 from omnivla_vision.network.grid import Grid

@@ -41,7 +41,7 @@ def random_walks(
     """
 
     from omnivla_vision.dataset.columns import schema_of
-    from omnivla_vision.dataset.fragments import FragmentWriter
+    from omnivla_vision.dataset.making.fragments import FragmentWriter
     from omnivla_vision.dataset.store import TokenStore
 
     described = replace(description, topics=dict.fromkeys(kinds or {}, "file"))

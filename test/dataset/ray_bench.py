@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omnivla_vision.dataset.bag_recording import BagOptions, BagRecording, open_recording
-from omnivla_vision.dataset.on_ray import RayRunner
+from omnivla_vision.dataset.cluster.on_ray import RayRunner
+from omnivla_vision.dataset.making.run import Summary, add_missing
+from omnivla_vision.dataset.making.worker import Done, Job, Request
 from omnivla_vision.dataset.recording import Recording
-from omnivla_vision.dataset.run import Summary, add_missing
+from omnivla_vision.dataset.recordings.bag_recording import BagOptions, BagRecording, open_recording
 from omnivla_vision.dataset.store import TokenStore, open_dataset
-from omnivla_vision.dataset.worker import Done, Job, Request
 from test.dataset.conftest import write_drive
 from test.dataset.ray_nodes import Nodes, can_mount
 from test.dataset.tiny_options import TinyOptions

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from omnivla_vision.dataset.errors import NoRecordingError
-from omnivla_vision.dataset.find_bags import find_bags
+from omnivla_vision.dataset.recordings.find_bags import find_bags
 from test.replay import bags
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 import pyarrow as pa
 
 from omnivla_vision.dataset.errors import DatasetWriteError
-from omnivla_vision.dataset.fragments import FragmentWriter
+from omnivla_vision.dataset.making.fragments import FragmentWriter
 from omnivla_vision.dataset.support import import_lance
 from omnivla_vision.tokens.packing import NonFiniteTokensError
 

@@ -17,11 +17,11 @@ pytest.importorskip("torch")
 pytest.importorskip("pyarrow")
 
 from omnivla_vision.dataset.errors import FrameRateMissingError, NoRecordingError, RecordingError
-from omnivla_vision.dataset.frame_options import BEGINNING_NS, FrameOptions
-from omnivla_vision.dataset.plan import Plan
-from omnivla_vision.dataset.plan_frames import find_frames, plan_frames
 from omnivla_vision.dataset.recording import SourceFrame
-from omnivla_vision.dataset.trajectory_file import TRAJECTORY_TYPE
+from omnivla_vision.dataset.recordings.frame_options import BEGINNING_NS, FrameOptions
+from omnivla_vision.dataset.recordings.plan import Plan
+from omnivla_vision.dataset.recordings.plan_frames import find_frames, plan_frames
+from omnivla_vision.dataset.recordings.trajectory_file import TRAJECTORY_TYPE
 from test.replay.bags import picture
 
 HZ4 = FrameOptions(frame_rate=4.0)

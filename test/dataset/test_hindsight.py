@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("lance")
 
 from omnivla_vision.dataset.errors import HindsightError
-from omnivla_vision.dataset.frame_index import FrameIndex
-from omnivla_vision.dataset.hindsight import NONE, Hindsight, draws_of
+from omnivla_vision.dataset.training.frame_index import FrameIndex
+from omnivla_vision.dataset.training.hindsight import NONE, Hindsight, draws_of
 
 
 def index(*tracks: list[float]) -> FrameIndex:

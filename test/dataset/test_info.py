@@ -14,8 +14,8 @@ import lance
 import pyarrow as pa
 
 from omnivla_vision.dataset.errors import NotATokenDatasetError
-from omnivla_vision.dataset.examine import info_of
-from omnivla_vision.dataset.scan import episode_rows
+from omnivla_vision.dataset.report.examine import info_of
+from omnivla_vision.dataset.report.scan import episode_rows
 from omnivla_vision.dataset.store import open_dataset
 from test.dataset.conftest import GAPPY_S
 from test.dataset.random_walks import random_walks

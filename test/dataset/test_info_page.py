@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from omnivla_vision.dataset.description import Description
-from omnivla_vision.dataset.examine import info_of
-from omnivla_vision.dataset.page import SAMPLES, dataset_page
-from omnivla_vision.dataset.scan import episode_rows
-from omnivla_vision.dataset.views import camera_view
+from omnivla_vision.dataset.report.examine import info_of
+from omnivla_vision.dataset.report.page import SAMPLES, dataset_page
+from omnivla_vision.dataset.report.scan import episode_rows
+from omnivla_vision.dataset.report.views import camera_view
 from omnivla_vision.network.grid import Grid
 from test.dataset.messages import odometry
 from test.dataset.random_walks import CLASS_TOKEN, DESCRIPTION, OUTPUT, random_walks
@@ -132,7 +132,7 @@ def test_bfloat16_is_what_was_stored(tmp_path: Path) -> None:
 def test_of_many_episodes_the_first_are_drawn(
     tmp_path: Path, chromium: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omnivla_vision.dataset.page.LISTED", 22)
+    monkeypatch.setattr("omnivla_vision.dataset.report.page.LISTED", 22)
     chromium.open(page_of(random_walks(tmp_path / "d.lance", [1, 2, *[5] * 21])))
     assert chromium.console() == []
     assert chromium.run("return document.querySelectorAll('.strip').length") == 20

@@ -16,9 +16,9 @@ pa = pytest.importorskip("pyarrow")
 pytest.importorskip("av")
 
 from omnivla_vision.dataset.errors import LeRobotError, NoRecordingError  # noqa: E402
-from omnivla_vision.dataset.frame_options import BEGINNING_NS, FrameOptions  # noqa: E402
-from omnivla_vision.dataset.lerobot import open_lerobot  # noqa: E402
-from omnivla_vision.dataset.plan_frames import plan_frames  # noqa: E402
+from omnivla_vision.dataset.recordings.frame_options import BEGINNING_NS, FrameOptions  # noqa: E402
+from omnivla_vision.dataset.recordings.lerobot import open_lerobot  # noqa: E402
+from omnivla_vision.dataset.recordings.plan_frames import plan_frames  # noqa: E402
 from test.dataset.lerobot_files import CAMERA, LeRobotFiles, number_of  # noqa: E402
 
 LENGTHS, FILES = (7, 12, 5, 9), (2, 1, 1)  # the last file is in a chunk of its own

@@ -10,7 +10,7 @@ import pytest
 pa = pytest.importorskip("pyarrow")
 
 from omnivla_vision.dataset.errors import MessageColumnError  # noqa: E402
-from omnivla_vision.dataset.message_columns import (  # noqa: E402
+from omnivla_vision.dataset.recordings.message_columns import (  # noqa: E402
     column_type,
     message_reader,
     value_types,

@@ -17,7 +17,9 @@ pytest.importorskip("lance")
 pytest.importorskip("ray")
 
 from omnivla_vision import errors
-from omnivla_vision.dataset import alike
+from omnivla_vision.dataset.cluster import alike
+from omnivla_vision.dataset.cluster.on_ray import RayRunner
+from omnivla_vision.dataset.cluster.schedule import DEADLY
 from omnivla_vision.dataset.errors import (
     ClusterError,
     DifferentDatasetError,
@@ -26,11 +28,9 @@ from omnivla_vision.dataset.errors import (
     NoRoomError,
     NotSharedError,
 )
-from omnivla_vision.dataset.on_ray import RayRunner
-from omnivla_vision.dataset.run import LocalRunner, add_missing
-from omnivla_vision.dataset.schedule import DEADLY
+from omnivla_vision.dataset.making.run import LocalRunner, add_missing
+from omnivla_vision.dataset.making.worker import Worker
 from omnivla_vision.dataset.store import TokenStore
-from omnivla_vision.dataset.worker import Worker
 from omnivla_vision.network.presets import PRESETS
 from test.dataset.killing import Killing
 from test.dataset.ray_bench import FRAMES, HEAD, SECOND, Bench, Told, bag, make, opened, request, rows

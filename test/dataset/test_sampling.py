@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from omnivla_vision.dataset.sampling import Sampler, sampling_name
+from omnivla_vision.dataset.recordings.sampling import Sampler, sampling_name
 
 
 def kept(stamps_s: list[float], every_s: float) -> list[float]:

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("lance")
 
-from omnivla_vision.dataset.schedule import DEADLY, Schedule
-from omnivla_vision.dataset.worker import Done, Job
+from omnivla_vision.dataset.cluster.schedule import DEADLY, Schedule
+from omnivla_vision.dataset.making.worker import Done, Job
 
 
 @pytest.fixture

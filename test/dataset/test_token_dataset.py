@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Subset
 
 from omnivla_vision.dataset import Hindsight, TokenDataset
 from omnivla_vision.dataset.errors import NoItemsError, NotATokenDatasetError, UnfitDatasetError, UnknownColumnError
-from omnivla_vision.dataset.reading import LanceReader
+from omnivla_vision.dataset.training.reading import LanceReader
 from test.dataset.random_rows import TWIST, description, drive, output, tokens, write
 
 AHEAD = Hindsight(frames=(2, 5), none_share=0.25)

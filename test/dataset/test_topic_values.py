@@ -11,8 +11,8 @@ import pytest
 
 pa = pytest.importorskip("pyarrow")
 
-from omnivla_vision.dataset.message_columns import column_type  # noqa: E402
-from omnivla_vision.dataset.topic_values import TopicValues  # noqa: E402
+from omnivla_vision.dataset.recordings.message_columns import column_type  # noqa: E402
+from omnivla_vision.dataset.recordings.topic_values import TopicValues  # noqa: E402
 from test.dataset.messages import ODOMETRY, TWIST, odometry, twist  # noqa: E402
 from test.replay.bags import SQLITE3, START_NS, Message, picture, raw, write  # noqa: E402
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.dataset.errors import HindsightError
-from omnivla_vision.dataset.frame_index import FrameIndex
+from omnivla_vision.dataset.training.frame_index import FrameIndex
 
 NONE = -1
 

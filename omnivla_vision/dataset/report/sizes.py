@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from omnivla_vision.dataset.scan import EpisodeRows
+from omnivla_vision.dataset.report.scan import EpisodeRows
 
 
 class FragmentSizes:

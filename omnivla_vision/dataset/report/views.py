@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from omnivla_vision.dataset.columns import IMAGE
 from omnivla_vision.dataset.description import Description, StoredOutput
-from omnivla_vision.dataset.scan import CameraRows
+from omnivla_vision.dataset.report.scan import CameraRows
 from omnivla_vision.images.compressed import CompressedImage
 from omnivla_vision.images.raw import ImageError
 from omnivla_vision.replay.measure import Segment, segments

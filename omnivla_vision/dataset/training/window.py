@@ -12,8 +12,8 @@ from torch import Tensor
 
 from omnivla_vision.dataset.columns import EPISODE_INDEX, FRAME_INDEX, STAMP_NS
 from omnivla_vision.dataset.errors import UnknownColumnError
-from omnivla_vision.dataset.snapshot import Snapshot
-from omnivla_vision.dataset.tensors import fields_of, values_of
+from omnivla_vision.dataset.training.snapshot import Snapshot
+from omnivla_vision.dataset.training.tensors import fields_of, values_of
 
 
 class Window:

@@ -11,9 +11,9 @@ import pyarrow as pa
 from omnivla_vision.dataset.columns import schema_of
 from omnivla_vision.dataset.description import Description, describe
 from omnivla_vision.dataset.errors import RecordingError
-from omnivla_vision.dataset.fragments import FragmentWriter
+from omnivla_vision.dataset.making.fragments import FragmentWriter
+from omnivla_vision.dataset.making.rows import Rows
 from omnivla_vision.dataset.recording import Episode, Recording, SourceFrame
-from omnivla_vision.dataset.rows import Rows
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.errors import VisionError
 from omnivla_vision.loading import EncoderOptions, load_encoder

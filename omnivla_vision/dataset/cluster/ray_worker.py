@@ -15,8 +15,8 @@ from pathlib import Path
 
 import omnivla_vision
 from omnivla_vision.dataset.description import Description
+from omnivla_vision.dataset.making.worker import Done, Job, Request, Worker
 from omnivla_vision.dataset.support import import_ray
-from omnivla_vision.dataset.worker import Done, Job, Request, Worker
 from omnivla_vision.errors import VisionError
 
 # What an actor takes beside what it took to load: frames ahead, batches that wait for the disk.

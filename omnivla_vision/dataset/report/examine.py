@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from omnivla_vision.dataset.description import Description
 from omnivla_vision.dataset.errors import NotATokenDatasetError
-from omnivla_vision.dataset.info import CameraInfo, DatasetInfo, EpisodeInfo, Gap, TopicInfo
-from omnivla_vision.dataset.scan import CameraRows, episode_rows
-from omnivla_vision.dataset.sizes import FragmentSizes
+from omnivla_vision.dataset.report.info import CameraInfo, DatasetInfo, EpisodeInfo, Gap, TopicInfo
+from omnivla_vision.dataset.report.scan import CameraRows, episode_rows
+from omnivla_vision.dataset.report.sizes import FragmentSizes
 from omnivla_vision.dataset.store import broken_of, episodes_of
 
 # Frames further apart than so many times the episode's median have something missing between them.

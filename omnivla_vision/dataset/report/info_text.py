@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from omnivla_vision.dataset.description import Description, StoredOutput
-from omnivla_vision.dataset.info import DatasetInfo, EpisodeInfo, TopicInfo
-from omnivla_vision.dataset.scan import RECORDER
+from omnivla_vision.dataset.report.info import DatasetInfo, EpisodeInfo, TopicInfo
+from omnivla_vision.dataset.report.scan import RECORDER
 
 EPISODE_COLUMNS = ("#", "episode", "frames", "length", "Hz", "gaps", "rejected", "size")
 TOPIC_COLUMNS = ("topic", "type", "with value", "age, median", "age, max")

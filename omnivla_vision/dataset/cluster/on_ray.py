@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omnivla_vision.dataset.alike import require_rows, require_shared, require_software
+from omnivla_vision.dataset.cluster.alike import require_rows, require_shared, require_software
+from omnivla_vision.dataset.cluster.ray_cluster import Cluster
+from omnivla_vision.dataset.cluster.ray_pool import PROGRESS_S, Lost, Pool, PooledActor
+from omnivla_vision.dataset.cluster.ray_worker import Loaded, Place, Refused, Unseen, software
+from omnivla_vision.dataset.cluster.schedule import Schedule
 from omnivla_vision.dataset.description import Description
 from omnivla_vision.dataset.errors import NodeRefusedError, NoRoomError
-from omnivla_vision.dataset.ray_cluster import Cluster
-from omnivla_vision.dataset.ray_pool import PROGRESS_S, Lost, Pool, PooledActor
-from omnivla_vision.dataset.ray_worker import Loaded, Place, Refused, Unseen, software
-from omnivla_vision.dataset.run import Watcher
-from omnivla_vision.dataset.schedule import Schedule
+from omnivla_vision.dataset.making.run import Watcher
+from omnivla_vision.dataset.making.worker import Done, Job, Request
 from omnivla_vision.dataset.support import import_ray
-from omnivla_vision.dataset.worker import Done, Job, Request
 
 # So long may all actors wait for room: a cluster that grows by itself starts a node in that time.
 PATIENCE_S = 300.0

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from omnivla_vision.dataset.errors import NoRecordingError, RecordingError
-from omnivla_vision.dataset.find_bags import natural
-from omnivla_vision.dataset.frame_folder import FrameFolder, open_folder
-from omnivla_vision.dataset.frame_options import FrameOptions
-from omnivla_vision.dataset.lerobot import LeRobotEpisode, column_of, open_lerobot
-from omnivla_vision.dataset.lerobot_info import INFO
-from omnivla_vision.dataset.plan import Plan
-from omnivla_vision.dataset.trajectory_file import TRAJECTORY, TRAJECTORY_TYPE, has_trajectory
+from omnivla_vision.dataset.recordings.find_bags import natural
+from omnivla_vision.dataset.recordings.frame_folder import FrameFolder, open_folder
+from omnivla_vision.dataset.recordings.frame_options import FrameOptions
+from omnivla_vision.dataset.recordings.lerobot import LeRobotEpisode, column_of, open_lerobot
+from omnivla_vision.dataset.recordings.lerobot_info import INFO
+from omnivla_vision.dataset.recordings.plan import Plan
+from omnivla_vision.dataset.recordings.trajectory_file import TRAJECTORY, TRAJECTORY_TYPE, has_trajectory
 from omnivla_vision.images.numbered import ImageNumberingError
 
 # For `Description.topics`.

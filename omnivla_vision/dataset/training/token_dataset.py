@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 
 from omnivla_vision.dataset.columns import EPISODE_INDEX, FRAME_INDEX, STAMP_NS
 from omnivla_vision.dataset.errors import NoItemsError, UnfitDatasetError
-from omnivla_vision.dataset.hindsight import NONE, Hindsight, draws_of
-from omnivla_vision.dataset.snapshot import Snapshot
-from omnivla_vision.dataset.tensors import tokens_of
-from omnivla_vision.dataset.window import Window, spread
+from omnivla_vision.dataset.training.hindsight import NONE, Hindsight, draws_of
+from omnivla_vision.dataset.training.snapshot import Snapshot
+from omnivla_vision.dataset.training.tensors import tokens_of
+from omnivla_vision.dataset.training.window import Window, spread
 
 
 class TokenDataset(Dataset):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from omnivla_vision.dataset.errors import LeRobotError
-from omnivla_vision.dataset.lerobot_info import reading
+from omnivla_vision.dataset.recordings.lerobot_info import reading
 
 # Pictures that are held at once.
 _BATCH = 16

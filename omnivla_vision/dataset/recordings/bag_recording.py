@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnivla_vision.dataset.jpeg import jpeg_of
-from omnivla_vision.dataset.message_columns import value_types
 from omnivla_vision.dataset.recording import SourceFrame
-from omnivla_vision.dataset.sampling import Sampler
-from omnivla_vision.dataset.topic_values import TopicValues
+from omnivla_vision.dataset.recordings.jpeg import jpeg_of
+from omnivla_vision.dataset.recordings.message_columns import value_types
+from omnivla_vision.dataset.recordings.sampling import Sampler
+from omnivla_vision.dataset.recordings.topic_values import TopicValues
 from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.images.stamps import NS_PER_S
 from omnivla_vision.replay.bag import Bag

@@ -91,7 +91,7 @@ class ProcessReader:
         self._uri = uri
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [get_executable(), "-m", "omnivla_vision.dataset.reader_process"],
+            [get_executable(), "-m", "omnivla_vision.dataset.training.reader_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # The same modules as here, and none of the current folder's.

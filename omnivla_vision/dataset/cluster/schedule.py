@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
 
-from omnivla_vision.dataset.worker import Done, Job
+from omnivla_vision.dataset.making.worker import Done, Job
 
 # A job that so many workers did not survive is broken itself.
 DEADLY = 3

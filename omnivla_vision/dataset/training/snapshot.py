@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from omnivla_vision.dataset.columns import EPISODE_INDEX, FRAME_INDEX, STAMP_NS
 from omnivla_vision.dataset.description import Description
 from omnivla_vision.dataset.errors import DatasetChangedError
-from omnivla_vision.dataset.frame_index import FrameIndex
-from omnivla_vision.dataset.reading import LanceReader, Reader, open_reader
+from omnivla_vision.dataset.training.frame_index import FrameIndex
+from omnivla_vision.dataset.training.reading import LanceReader, Reader, open_reader
 
 # Rows that are compared when another process opens the dataset.
 SAMPLES = 16

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from omnivla_vision.dataset.errors import LeRobotError
-from omnivla_vision.dataset.frame_options import BEGINNING_NS, FrameOptions, Window
-from omnivla_vision.dataset.jpeg import encode_jpeg
-from omnivla_vision.dataset.lerobot_info import (
+from omnivla_vision.dataset.recording import SourceFrame
+from omnivla_vision.dataset.recordings.frame_options import BEGINNING_NS, FrameOptions, Window
+from omnivla_vision.dataset.recordings.jpeg import encode_jpeg
+from omnivla_vision.dataset.recordings.lerobot_info import (
     EPISODES,
     TASK,
     LeRobotInfo,
@@ -23,9 +24,8 @@ from omnivla_vision.dataset.lerobot_info import (
     read_tasks,
     reading,
 )
-from omnivla_vision.dataset.lerobot_rows import read_rows, stored_pictures
-from omnivla_vision.dataset.lerobot_video import frames_at, import_av
-from omnivla_vision.dataset.recording import SourceFrame
+from omnivla_vision.dataset.recordings.lerobot_rows import read_rows, stored_pictures
+from omnivla_vision.dataset.recordings.lerobot_video import frames_at, import_av
 from omnivla_vision.images.raw import ImageError, check_size
 from omnivla_vision.images.stamps import NS_PER_S
 

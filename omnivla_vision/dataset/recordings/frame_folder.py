@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnivla_vision.dataset.errors import FrameRateMissingError, RecordingError
-from omnivla_vision.dataset.frame_options import BEGINNING_NS, FrameOptions, Window
 from omnivla_vision.dataset.recording import SourceFrame
-from omnivla_vision.dataset.trajectory_file import (
+from omnivla_vision.dataset.recordings.frame_options import BEGINNING_NS, FrameOptions, Window
+from omnivla_vision.dataset.recordings.trajectory_file import (
     TRAJECTORY,
     TRAJECTORY_TYPE,
     Trajectory,

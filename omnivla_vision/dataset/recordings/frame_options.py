@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.dataset.jpeg import kept_jpeg
-from omnivla_vision.dataset.sampling import Sampler
+from omnivla_vision.dataset.recordings.jpeg import kept_jpeg
+from omnivla_vision.dataset.recordings.sampling import Sampler
 from omnivla_vision.images.compressed import CompressedImage
 from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.images.stamps import NS_PER_S

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omnivla_vision.dataset.ray_worker import RayWorker
+from omnivla_vision.dataset.cluster.ray_worker import RayWorker
+from omnivla_vision.dataset.making.worker import Job, Request
 from omnivla_vision.dataset.support import import_ray
-from omnivla_vision.dataset.worker import Job, Request
 
 # Between two questions to an actor how far it is.
 PROGRESS_S = 1.0

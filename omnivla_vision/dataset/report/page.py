@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivla_vision.dataset.info import CameraInfo, DatasetInfo, EpisodeInfo
-from omnivla_vision.dataset.info_text import (
+from omnivla_vision.dataset.report.info import CameraInfo, DatasetInfo, EpisodeInfo
+from omnivla_vision.dataset.report.info_text import (
     EPISODE_COLUMNS,
     EPISODE_NUMBERS,
     TOPIC_COLUMNS,
@@ -26,8 +26,8 @@ from omnivla_vision.dataset.info_text import (
     topic_cells,
     warnings,
 )
-from omnivla_vision.dataset.scan import CameraRows, EpisodeRows, episode_rows
-from omnivla_vision.dataset.views import PICTURES, CameraView, camera_view
+from omnivla_vision.dataset.report.scan import CameraRows, EpisodeRows, episode_rows
+from omnivla_vision.dataset.report.views import PICTURES, CameraView, camera_view
 from omnivla_vision.replay.report import parts
 from omnivla_vision.replay.report.charts import CHART, WIDE_CHART, Series, line_chart
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omnivla_vision.dataset.message_columns import AGE, message_reader
-from omnivla_vision.dataset.value_history import Moment, Value, ValueHistory
+from omnivla_vision.dataset.recordings.message_columns import AGE, message_reader
+from omnivla_vision.dataset.recordings.value_history import Moment, Value, ValueHistory
 from omnivla_vision.images.stamps import NS_PER_S
 from omnivla_vision.replay.bag import Bag
 from omnivla_vision.replay.decoding import FrameUndecodableError, message_types, stamp_ns

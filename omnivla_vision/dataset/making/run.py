@@ -12,9 +12,9 @@ import pyarrow as pa
 from omnivla_vision.dataset.columns import schema_of
 from omnivla_vision.dataset.description import Description
 from omnivla_vision.dataset.errors import DatasetWriteError
+from omnivla_vision.dataset.making.worker import Done, Job, Worker
 from omnivla_vision.dataset.recording import Episode, Recording
 from omnivla_vision.dataset.store import TokenStore
-from omnivla_vision.dataset.worker import Done, Job, Worker
 
 
 class Watcher(Protocol):

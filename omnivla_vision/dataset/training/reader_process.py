@@ -1,4 +1,4 @@
-"""The process beside a fork, see `reading.ProcessReader`: `python -m omnivla_vision.dataset.reader_process`."""
+"""The process beside a fork, see `reading.ProcessReader`; `python -m` starts it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from omnivla_vision.dataset.errors import DatasetError
-from omnivla_vision.dataset.reading import LanceReader
+from omnivla_vision.dataset.training.reading import LanceReader
 
 
 def main() -> None:

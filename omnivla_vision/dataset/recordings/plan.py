@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from omnivla_vision.dataset.bag_recording import BagOptions, BagRecording, open_recording
 from omnivla_vision.dataset.errors import NoRecordingError
-from omnivla_vision.dataset.find_bags import find_bags
-from omnivla_vision.dataset.message_columns import DEFAULT_TYPES, value_types
 from omnivla_vision.dataset.recording import Recording
+from omnivla_vision.dataset.recordings.bag_recording import BagOptions, BagRecording, open_recording
+from omnivla_vision.dataset.recordings.find_bags import find_bags
+from omnivla_vision.dataset.recordings.message_columns import DEFAULT_TYPES, value_types
 from omnivla_vision.replay.bag import BagError
 
 

@@ -1,0 +1,1 @@
+"""Recordings into rows, and rows into the dataset."""
