@@ -155,18 +155,13 @@ def test_a_node_that_makes_other_rows_is_named(bench: Bench, tmp_path: Path) -> 
 
 
 @needs_mounts
-def test_a_dataset_that_a_node_does_not_see(bench: Bench, tmp_path: Path) -> None:
-    waiting = [Killing(recording, "worker", tmp_path, node=SECOND) for recording in bench.recordings()]
+def test_a_dataset_that_is_not_shared(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First the node does not see it, then it has another one in that place."""
+    monkeypatch.setattr(alike, "VISIBLE_S", 0.5)
+    waiting = [Killing(recording, "nobody", tmp_path, node=SECOND) for recording in bench.recordings()]
     with pytest.raises(NodeRefusedError, match=rf"on node {SECOND}: found no dataset at .*expected a folder that all"):
         make(bench, request(bench.hidden / "seen.lance"), waiting)
-
-
-@needs_mounts
-def test_what_a_node_writes_elsewhere(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a folder of that name, which is not the one that is here."""
-    monkeypatch.setattr(alike, "VISIBLE_S", 0.5)
     shutil.copytree(bench.hidden / "seen.lance", bench.instead / "seen.lance")
-    waiting = [Killing(recording, "nobody", tmp_path, node=SECOND) for recording in bench.recordings()]
     with pytest.raises(NotSharedError, match=rf"which node {SECOND} has written"):
         make(bench, request(bench.hidden / "seen.lance"), waiting)
 
