@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,14 @@ from omnivla_vision.dataset.errors import (
     DifferentDatasetError,
     NotATokenDatasetError,
 )
+from omnivla_vision.dataset.lock import LOCK, alone_in
 from omnivla_vision.dataset.recording import Episode
 from omnivla_vision.dataset.support import import_lance
 
 # In the schema's metadata: JSON, path of a recording -> why it could not be used.
 BROKEN = f"{PREFIX}broken"
-_LOCK = ".writer.lock"
+# Lance's folder of manifests.
+_VERSIONS = "_versions"
 # Lance's own default: so long one can go back to a version before a row was deleted by mistake.
 KEPT_VERSIONS = timedelta(days=14)
 
@@ -60,6 +60,17 @@ def broken_of(dataset: Any) -> dict[str, str]:
     return {} if text is None else dict(json.loads(text))
 
 
+def _require_ours(folder: Path) -> None:
+    inside = {item.name for item in folder.iterdir()}
+    # A run that was killed while it created the dataset may leave the others of Lance's folders.
+    foreign = sorted(inside - {LOCK, "data", "_transactions"})
+    if foreign and _VERSIONS not in foreign:
+        raise NotATokenDatasetError(
+            f"found {', '.join(foreign[:3])} in {folder}; expected an empty folder, none, or a dataset of tokens; name "
+            "another place with --out"
+        )
+
+
 class TokenStore:
     """A dataset on a disk or in an object store (`s3://...`), held by one run.
 
@@ -90,24 +101,13 @@ class TokenStore:
             yield self
             return
         folder = Path(self.uri)
-        with self._writing():
-            folder.mkdir(parents=True, exist_ok=True)
-            foreign = [item.name for item in folder.iterdir() if item.name != _LOCK]
-            if foreign and "_versions" not in foreign:
-                raise NotATokenDatasetError(
-                    f"found {', '.join(sorted(foreign)[:3])} in {folder}; expected an empty folder, none, or a dataset "
-                    "of tokens; name another place with --out"
-                )
-            descriptor = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o666)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process that dies lets go of it
-            except OSError:
-                raise DatasetBusyError(
-                    f"found another run at work in {folder}; expected to be alone; wait for its end, or name another "
-                    "place with --out"
-                ) from None
-            if foreign:
+        made = not folder.exists()
+        with ExitStack() as stack:
+            with self._writing():
+                folder.mkdir(parents=True, exist_ok=True)
+                _require_ours(folder)
+                stack.enter_context(alone_in(folder))
+            if (folder / _VERSIONS).exists():
                 self._open()
                 self._remove_leftovers()
             try:
@@ -115,8 +115,11 @@ class TokenStore:
             finally:
                 with suppress(DatasetWriteError):  # a full disk gets its room back, if it can
                     self._remove_leftovers()
-        finally:
-            os.close(descriptor)
+                if self.dataset is None:  # nothing came of it
+                    with suppress(OSError):
+                        (folder / LOCK).unlink()
+                        if made:
+                            folder.rmdir()
 
     def create_or_join(self, description: Description, values: Mapping[str, pa.DataType], schema: pa.Schema) -> None:
         """Make sure that rows of this description may be appended.

@@ -246,6 +246,7 @@ def test_nothing_to_make_one_of(
 ) -> None:
     assert dataset(tmp_path / "nowhere") == 1
     assert "found nothing at" in capsys.readouterr().err
+    assert not (tmp_path / "tokens.lance").exists(), "no trace of a run that did nothing"
     (tmp_path / "empty").mkdir()
     assert dataset(tmp_path / "empty") == 1
     assert "found no bag in" in capsys.readouterr().err

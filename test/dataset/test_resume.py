@@ -155,6 +155,14 @@ def test_a_full_disk(tmp_path: Path, table: Callable[..., Any], dataset: Callabl
         assert table(out).equals(table(tmp_path / "whole"))
 
 
+def test_what_a_run_leaves_that_was_killed_at_its_beginning(tmp_path: Path, dataset: Callable[..., int]) -> None:
+    out = tmp_path / "tokens.lance"
+    (out / "_transactions").mkdir(parents=True)
+    (out / ".writer.lock").touch()
+    assert dataset(write_drive(tmp_path / "a", 2)) == 0
+    assert episodes(out) == ["a"]
+
+
 def test_two_runs_at_once(drives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: Any) -> None:
     from omnivla_vision.dataset.store import TokenStore
 
