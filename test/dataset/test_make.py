@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+pytest.importorskip("lance")
+import lance
+
 from test.dataset.conftest import write_drive
 from test.dataset.messages import odometry, twist
 from test.encoders import random_encoder
 from test.replay import bags
 from test.replay.conftest import TINY
-
-lance = pytest.importorskip("lance")
-torch = pytest.importorskip("torch")
 
 
 @pytest.fixture

@@ -124,15 +124,16 @@ class RayRunner:
         for actor in idle:
             if (job := self._schedule.take(actor.node)) is not None:
                 self._tell.began(job)
-                actor.begin(job)
+                actor.meant_for(job)
         for actor, event in self._pool.wait(PROGRESS_S):
             self._handle(actor, event)
         self._check_for_standstill()
 
     def _handle(self, actor: PooledActor, event: Any) -> None:
         if isinstance(event, int):
-            if actor.job is not None:
-                actor.began = True
+            if actor.job is not None and not actor.began:
+                actor.begin()
+            elif actor.job is not None:
                 self._tell.frames(actor.job, event)
         elif isinstance(event, Place):
             self._placed(actor, event)

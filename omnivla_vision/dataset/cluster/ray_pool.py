@@ -34,7 +34,8 @@ class PooledActor:
         node: its address; empty until there is room for the actor.
         loaded: whether it has an encoder.
         job: what it does.
-        began: whether it has answered since it was given the job: one that was dead by then is no fault of the job's.
+        began: whether it has the job in hand. It gets it when it has answered that it lives: if it is dead by then, that
+            is no fault of the job's.
         answers: what it was asked and has not answered.
     """
 
@@ -51,12 +52,16 @@ class PooledActor:
         """Have it load the encoder."""
         self.answers.add(self.handle.load.remote())
 
-    def begin(self, job: Job) -> None:
-        """Give it a job."""
+    def meant_for(self, job: Job) -> None:
+        """It is to do a job, if it answers."""
         self.job, self.began = job, False
         self.answers.discard(self._progress)
         self._ask_progress()
-        self.answers.add(self.handle.work.remote(job))
+
+    def begin(self) -> None:
+        """Give it that job."""
+        self.began = True
+        self.answers.add(self.handle.work.remote(self.job))
 
     def follow(self) -> None:
         """Ask how far it is, if that is not being asked, and not too soon."""
