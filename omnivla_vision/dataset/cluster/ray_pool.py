@@ -34,8 +34,8 @@ class PooledActor:
         node: its address; empty until there is room for the actor.
         loaded: whether it has an encoder.
         job: what it does.
-        began: whether it has the job in hand. It gets it when it has answered that it lives: if it is dead by then, that
-            is no fault of the job's.
+        began: whether it has the job in hand. It gets it when it has answered that it lives: an actor that is dead by
+            then is no fault of the job's.
         answers: what it was asked and has not answered.
     """
 
