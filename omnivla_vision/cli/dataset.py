@@ -157,7 +157,7 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
         encoder=encoder_options(arguments),
         dtype=arguments.dtype,
         images=arguments.images,
-        sampling=sampling_name(_every_ns(arguments), arguments.start, arguments.duration),
+        sampling=sampling_name(_every_ns(arguments), arguments.start, arguments.duration, arguments.frame_rate),
         topics=plan.topics,
         values=plan.values,
         made_by=made_by(),

@@ -229,6 +229,7 @@ def test_rows_of_a_dataset(tmp_path: Path, dataset: Callable[..., int], table: C
     assert [row["traj_data"] and row["traj_data"]["yaw"] for row in rows] == [0, 1 / 8, 2 / 8, None, None]
     assert [row["episode_index"] for row in rows] == [0, 0, 0, 2, 2]
     (broken / "traj_data.json").unlink()
+    assert dataset("--from-frames", drives, "--frame-rate", 5) == 1, "its frames would lie on another clock"
     assert dataset("--from-frames", drives, "--frame-rate", 4) == 0
     assert [row["episode_index"] for row in table().to_pylist()] == [0, 0, 0, 2, 2, 3]
 

@@ -41,3 +41,4 @@ def test_frames_in_a_slightly_wrong_order() -> None:
 def test_names() -> None:
     assert sampling_name(0) == "every frame"
     assert sampling_name(500_000_000, 2.0, 10.0) == "every 0.5 s from 2 s on for 10 s"
+    assert sampling_name(0, frame_rate=4.0) == "every frame, pictures at 4 Hz"

@@ -37,8 +37,11 @@ class Sampler:
         return True
 
 
-def sampling_name(every_ns: int, start_s: float = 0.0, duration_s: float | None = None) -> str:
-    """For `Description.sampling`."""
+def sampling_name(
+    every_ns: int, start_s: float = 0.0, duration_s: float | None = None, frame_rate: float | None = None
+) -> str:
+    """For `Description.sampling`; `frame_rate` is what the user has said of pictures that have no stamps."""
     every = f"every {every_ns / 1e9:g} s" if every_ns else "every frame"
     start = f" from {start_s:g} s on" if start_s else ""
-    return every + start + ("" if duration_s is None else f" for {duration_s:g} s")
+    stretch = "" if duration_s is None else f" for {duration_s:g} s"
+    return every + start + stretch + ("" if frame_rate is None else f", pictures at {frame_rate:g} Hz")
