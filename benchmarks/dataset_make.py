@@ -30,8 +30,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from omnivla_vision.dataset.making.run import LocalRunner, Watcher, add_missing
 from omnivla_vision.dataset.making.worker import Request, Worker
-from omnivla_vision.dataset.recordings.bag_recording import BagOptions
 from omnivla_vision.dataset.recordings.plan import plan_bags
+from omnivla_vision.dataset.recordings.row_options import RowOptions
 from omnivla_vision.dataset.store import TokenStore
 from omnivla_vision.encoder import VisionEncoder
 from omnivla_vision.loading import EncoderOptions, load_encoder
@@ -53,7 +53,7 @@ def make(bags: Sequence[Path], out: Path, encoder: VisionEncoder, **options: Any
     runner = LocalRunner(Worker(Request(uri=str(out), encoder=EncoderOptions()), encoder))
     started = time.perf_counter()
     with TokenStore(str(out)).held() as store:
-        plan = plan_bags(bags, BagOptions(**options), asked=())
+        plan = plan_bags(bags, RowOptions(**options), asked=())
         summary = add_missing(store, plan.recordings, plan.unreadable, lambda: runner, Silent(), {})
     assert not summary.broken
     return time.perf_counter() - started
@@ -87,7 +87,7 @@ def overhead(turns: int, frames: int, engine: str, precision: str) -> dict[str, 
 
 def memory(minutes: float) -> dict[str, Any]:
     """Megabytes above the encoder."""
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         bag = write_bag(Path(folder) / "bag", round(minutes * 60 * RATE), (480, 640))
         context = multiprocessing.get_context("spawn")
         results = context.Queue()

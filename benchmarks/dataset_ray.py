@@ -29,7 +29,8 @@ import torch
 from omnivla_vision.dataset.cluster.on_ray import RayRunner
 from omnivla_vision.dataset.making.run import LocalRunner, Runner, Watcher
 from omnivla_vision.dataset.making.worker import Done, Job, Request, Worker
-from omnivla_vision.dataset.recordings.bag_recording import BagOptions, open_recording
+from omnivla_vision.dataset.recordings.bag_recording import open_recording
+from omnivla_vision.dataset.recordings.row_options import RowOptions
 from omnivla_vision.dataset.store import TokenStore
 from omnivla_vision.loading import EncoderOptions
 from omnivla_vision.resources import resource_path
@@ -93,9 +94,9 @@ def measure(preset: str, recordings: int, frames: int, turns: int, address: str)
     """Seconds of every turn, and the ratios of their medians."""
     drive = resource_path("resource/sample_drive")
     starts = [number * frames / RATE for number in range(recordings)]
-    parts = [open_recording(drive, BagOptions(start_s=at, duration_s=frames / RATE - 0.05))[0] for at in starts]
+    parts = [open_recording(drive, RowOptions(start_s=at, duration_s=frames / RATE - 0.05))[0] for at in starts]
     jobs = [Job(index, part) for index, part in enumerate(parts)]
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         request = Request(
             uri=str(Path(folder, "out").absolute()),
             encoder=EncoderOptions(preset=preset, engine="eager", threads=1),

@@ -122,10 +122,10 @@ def _every_ns(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace, store: TokenStore) -> Plan:
-    from omnivla_vision.dataset.recordings.bag_recording import BagOptions
     from omnivla_vision.dataset.recordings.frame_options import FrameOptions
     from omnivla_vision.dataset.recordings.plan import plan_bags
     from omnivla_vision.dataset.recordings.plan_frames import plan_frames
+    from omnivla_vision.dataset.recordings.row_options import RowOptions
 
     cameras = tuple(arguments.image_topic)
     common: dict[str, Any] = {
@@ -142,7 +142,7 @@ def _plan(arguments: argparse.Namespace, store: TokenStore) -> Plan:
         folders = [folder.resolve() for folder in arguments.from_frames]
         return plan_frames(folders, options, asked=arguments.topics, present=types)
     bags = [bag.resolve() for bag in arguments.bags]
-    return plan_bags(bags, BagOptions(image_topics=cameras, **common), asked=arguments.topics, present=topics)
+    return plan_bags(bags, RowOptions(cameras=cameras, **common), asked=arguments.topics, present=topics)
 
 
 def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summary:
@@ -167,10 +167,10 @@ def _add(arguments: argparse.Namespace, store: TokenStore, plan: Plan) -> Summar
 
 
 def _report(store: TokenStore, summary: Summary) -> int:
-    for place, reason in summary.broken.items():
-        print(f"not used: {place}: {reason}", file=sys.stderr)
     from omnivla_vision.cli.dataset_progress import counted
 
+    for place, reason in summary.broken.items():
+        print(f"not used: {place}: {reason}", file=sys.stderr)
     rows = counted(sum(episode.rows for episode in summary.added), "row")
     before = f", {summary.present} were in it" if summary.present else ""
     broken = f", {len(summary.broken)} could not be used" if summary.broken else ""

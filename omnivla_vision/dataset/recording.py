@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class SourceFrame:
         recorded_ns: when it was recorded; 0 where nobody knows.
         rgb: uint8 [H, W, 3]; None where it is no usable image, and `problem` says why.
         jpeg: the picture as JPEG, if it is to be kept: as recorded, where it was recorded as such.
-        values: for columns of `Recording.values`; None or no entry where there was no value yet.
+        values: for the columns of `Plan.values`; None or no entry where there was no value yet.
     """
 
     camera: str
@@ -55,14 +55,6 @@ class Recording(Protocol):
     def expected(self) -> int | None: ...
     @property
     def size(self) -> int: ...
-    @property
-    def topics(self) -> Mapping[str, str]:
-        """Columns beside the frames, and what they were; see `Description.topics`."""
-        ...
-
-    def values(self) -> Mapping[str, pa.DataType]:
-        """The same columns' types."""
-        ...
 
     def notes(self) -> tuple[str, ...]:
         """Sentences that the reader of the dataset should know."""

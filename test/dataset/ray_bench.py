@@ -10,7 +10,8 @@ from omnivla_vision.dataset.cluster.on_ray import RayRunner
 from omnivla_vision.dataset.making.run import Summary, add_missing
 from omnivla_vision.dataset.making.worker import Done, Job, Request
 from omnivla_vision.dataset.recording import Recording
-from omnivla_vision.dataset.recordings.bag_recording import BagOptions, BagRecording, open_recording
+from omnivla_vision.dataset.recordings.bag_recording import BagRecording, open_recording
+from omnivla_vision.dataset.recordings.row_options import RowOptions
 from omnivla_vision.dataset.store import TokenStore, open_dataset
 from test.dataset.conftest import write_drive
 from test.dataset.ray_nodes import Nodes, can_mount
@@ -62,7 +63,7 @@ class Bench:
         self.nodes.start(SECOND, mounts=[(self.instead, self.hidden)] if can_mount() else ())
 
     def recordings(self) -> list[Any]:
-        return [open_recording(bag, BagOptions())[0] for bag in self.bags]
+        return [open_recording(bag, RowOptions())[0] for bag in self.bags]
 
 
 def request(uri: Path, **options: Any) -> Request:
@@ -89,4 +90,4 @@ def rows(uri: Path) -> Any:
 
 
 def bag(path: Path, frames: int, *, first: int = 0) -> BagRecording:
-    return open_recording(write_drive(path, frames, first=first), BagOptions())[0]
+    return open_recording(write_drive(path, frames, first=first), RowOptions())[0]

@@ -66,7 +66,9 @@ def test_columns_have_the_features_types(lerobot: Path) -> None:
         "task_index": pa.int64(),
     }
     assert set(plan.topics.values()) == {"file"}
-    assert plan.recordings[0].values() == plan.values
+    frame = next(plan.recordings[0].frames())
+    assert frame.values.keys() == plan.values.keys()
+    assert all(pa.scalar(frame.values[name], kind).is_valid for name, kind in plan.values.items())
     assert plan_frames([lerobot], FrameOptions(), asked=["action"]).values.keys() == {"action"}
     with pytest.raises(NoRecordingError, match=r"found no speed in any recording.*there are action, observation/state"):
         plan_frames([lerobot], FrameOptions(), asked=["speed"])

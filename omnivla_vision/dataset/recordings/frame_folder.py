@@ -13,7 +13,6 @@ from omnivla_vision.dataset.recording import SourceFrame
 from omnivla_vision.dataset.recordings.frame_options import BEGINNING_NS, FrameOptions, Window
 from omnivla_vision.dataset.recordings.trajectory_file import (
     TRAJECTORY,
-    TRAJECTORY_TYPE,
     Trajectory,
     has_trajectory,
     read_trajectory,
@@ -25,7 +24,7 @@ from omnivla_vision.images.raw import ImageError
 from omnivla_vision.images.stamps import NS_PER_S
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 # The folder has one, and no name for it.
 CAMERA = "camera"
@@ -48,10 +47,6 @@ class FrameFolder:
     options: FrameOptions
     topics: Mapping[str, str] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list, compare=False)
-
-    def values(self) -> Mapping[str, pa.DataType]:
-        """See `Recording`."""
-        return dict.fromkeys(self.topics, TRAJECTORY_TYPE)
 
     def notes(self) -> tuple[str, ...]:
         """See `Recording`."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivla_vision.dataset.recordings.jpeg import kept_jpeg
+from omnivla_vision.dataset.recordings.row_options import RowOptions
 from omnivla_vision.dataset.recordings.sampling import Sampler
 from omnivla_vision.images.compressed import CompressedImage
-from omnivla_vision.images.raw import MAX_PIXELS
 from omnivla_vision.images.stamps import NS_PER_S
 
 # The stamp of a recording's beginning, whose own time nobody knows: a stamp of 0 would say that there is none.
@@ -18,40 +18,14 @@ BEGINNING_NS = NS_PER_S
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameOptions:
+class FrameOptions(RowOptions):
     """What becomes rows.
 
     Attributes:
-        cameras: of a LeRobot dataset; empty: all there are.
-        every_ns: see `Sampler`.
-        start_s, duration_s: seconds into each recording, and how much of it; None: to its end.
-        images: whether frames are kept as JPEG.
-        max_pixels: larger images are refused.
         frame_rate: of folders of pictures, Hz; None: nobody knows, and their rows have no stamps.
     """
 
-    cameras: tuple[str, ...] = ()
-    every_ns: int = 0
-    start_s: float = 0.0
-    duration_s: float | None = None
-    images: bool = False
-    max_pixels: int = MAX_PIXELS
     frame_rate: float | None = None
-
-    @property
-    def by_time(self) -> bool:
-        """Whether they ask for stamps."""
-        return bool(self.every_ns or self.start_s or self.duration_s is not None)
-
-    def expected(self, frames: int, seconds: float) -> int:
-        """About how many of so many frames in that time will become rows."""
-        if not self.by_time:
-            return frames
-        left = max(0.0, seconds - self.start_s)
-        left = left if self.duration_s is None else min(left, self.duration_s)
-        if self.every_ns:
-            return min(frames, int(left * NS_PER_S / self.every_ns) + 1)
-        return round(frames * left / seconds) if seconds else frames
 
     def picture(self, content: bytes) -> tuple[NDArray[np.uint8], bytes | None]:
         """Decode a picture's file: RGB, uint8 [H, W, 3], and the JPEG to keep, if pictures are kept.

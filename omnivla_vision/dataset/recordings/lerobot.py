@@ -60,10 +60,6 @@ class LeRobotEpisode:
     topics: Mapping[str, str] = field(default_factory=dict)
     size: int = 0
 
-    def values(self) -> Mapping[str, pa.DataType]:
-        """See `Recording`."""
-        return {column_of(key): kind for key, kind in self.info.features.items() if column_of(key) in self.topics}
-
     def notes(self) -> tuple[str, ...]:
         """See `Recording`."""
         return self.info.notes

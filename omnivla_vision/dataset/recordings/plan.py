@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from omnivla_vision.dataset.errors import NoRecordingError
 from omnivla_vision.dataset.recording import Recording
-from omnivla_vision.dataset.recordings.bag_recording import BagOptions, BagRecording, open_recording
+from omnivla_vision.dataset.recordings.bag_recording import BagRecording, open_recording
 from omnivla_vision.dataset.recordings.find_bags import find_bags
 from omnivla_vision.dataset.recordings.message_columns import DEFAULT_TYPES, value_types
+from omnivla_vision.dataset.recordings.row_options import RowOptions
 from omnivla_vision.replay.bag import BagError
 
 
@@ -37,7 +38,7 @@ class Plan:
 
 def plan_bags(
     paths: Sequence[Path],
-    options: BagOptions,
+    options: RowOptions,
     *,
     asked: Sequence[str] | None = None,
     present: Mapping[str, str] | None = None,
